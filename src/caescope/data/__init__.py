@@ -1,0 +1,26 @@
+"""Where images come from: arrays, files, folders and data sets with a name."""
+
+from caescope.data.arrays import load_npy, load_npz
+from caescope.data.folder import load_folder
+from caescope.data.idx import load_idx
+from caescope.data.labels import load_labels
+from caescope.data.mnist_pickle import load_mnist_pickle
+from caescope.data.named import load_digits, load_mnist
+from caescope.data.opening import open_source
+from caescope.data.sources import SPLITS, ArraySource
+from caescope.data.splitting import split_source
+
+__all__ = [
+    "SPLITS",
+    "ArraySource",
+    "load_digits",
+    "load_folder",
+    "load_idx",
+    "load_labels",
+    "load_mnist",
+    "load_mnist_pickle",
+    "load_npy",
+    "load_npz",
+    "open_source",
+    "split_source",
+]

@@ -1,0 +1,122 @@
+"""The front door: whatever the user calls a source becomes an ArraySource."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caescope.data.arrays import load_npy, load_npz
+from caescope.data.files import read_head
+from caescope.data.folder import load_folder
+from caescope.data.idx import is_idx, load_idx
+from caescope.data.labels import load_labels
+from caescope.data.mnist_pickle import load_mnist_pickle
+from caescope.data.named import load_digits, load_mnist
+from caescope.data.sources import SPLITS, ArraySource, Part, source_from_parts
+from caescope.errors import FileFormatError
+
+UNDERSTOOD = (
+    "A source is an array (n, height, width[, channels]), the name digits or mnist, a MNIST pickle (.pkl, "
+    ".pkl.gz), an IDX, NPY or NPZ file, a folder of images, or a folder of MNIST's IDX files."
+)
+PICKLE_SUFFIXES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
+MNIST_PARTS = {"train": "train", "t10k": "test"}
+
+
+def open_source(source: Any, labels: Any = None) -> ArraySource:
+    """Return images, and labels if any, from wherever they are.
+
+    Parameters
+    ----------
+    source : ArraySource, array_like or path-like
+        An array of shape (n, height, width[, channels]); the name ``"digits"`` or ``"mnist"``; a MNIST
+        pickle; an IDX, NPY or NPZ file; a folder of images; or a folder of MNIST's IDX files. A file's first
+        bytes decide where they can, else its name.
+    labels : array_like, shape (n,), or path-like, optional
+        In place of the source's own; files as in `caescope.data.load_labels`.
+
+    Returns
+    -------
+    ArraySource
+
+    Raises
+    ------
+    DataError, FileFormatError
+        If it is none of these, or its images or labels cannot be used.
+
+    Examples
+    --------
+    >>> open_source(np.zeros((2, 4, 4)), labels=["cat", "dog"])
+    ArraySource('array', 2 images of 4×4×1, float32, labelled)
+    """
+    opened = _open(source)
+    if labels is None:
+        return opened
+    if isinstance(labels, (str, os.PathLike)):
+        labels = load_labels(labels, opened.ids)
+    return replace(opened, labels=labels)
+
+
+def _open(source: Any) -> ArraySource:
+    if isinstance(source, ArraySource):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _open_name(source)
+    try:
+        images = np.asarray(source)
+    except (TypeError, ValueError) as error:
+        raise _unknown("The source", f"a {type(source).__name__} of uneven length") from error
+    if images.dtype.kind not in "biuf":
+        raise _unknown("The source", f"a {type(source).__name__}")
+    return ArraySource(images)
+
+
+def _open_name(name: str | os.PathLike) -> ArraySource:
+    if name == "digits":
+        return load_digits()
+    if name == "mnist":
+        train, test = load_mnist()
+        return source_from_parts([Part("train", *train), Part("test", *test)], "mnist")
+    path = Path(name)
+    if not path.exists():
+        raise FileFormatError(f"{path} must exist", "no such file or folder", UNDERSTOOD)
+    return _open_folder(path) if path.is_dir() else _open_file(path)
+
+
+def _open_folder(folder: Path) -> ArraySource:
+    parts = [_mnist_part(folder, prefix, split) for prefix, split in MNIST_PARTS.items()]
+    found = [part for part in parts if part is not None]
+    return source_from_parts(found, folder.resolve().name) if found else load_folder(folder)
+
+
+def _mnist_part(folder: Path, prefix: str, split: str) -> Part | None:
+    images, labels = (
+        next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
+        for stem in (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+    )
+    return images and Part(split, load_idx(images), None if labels is None else load_idx(labels))
+
+
+def _open_file(path: Path) -> ArraySource:
+    head = read_head(path)
+    if head.startswith(b"\x93NUMPY"):
+        return ArraySource(load_npy(path), name=path.name)
+    if head.startswith(b"PK"):
+        return source_from_parts(load_npz(path), path.name)
+    if is_idx(head):
+        return ArraySource(load_idx(path), name=path.name)
+    if head.startswith(b"\x80") or path.name.lower().endswith(PICKLE_SUFFIXES):
+        return _open_pickle(path)
+    raise _unknown(str(path), "a file of another kind" if head else "an empty file")
+
+
+def _open_pickle(path: Path) -> ArraySource:
+    sets = load_mnist_pickle(path)
+    parts = [Part(split, X.reshape(-1, 28, 28, 1), y) for split, (X, y) in zip(SPLITS, sets, strict=True)]
+    return source_from_parts(parts, path.name)
+
+
+def _unknown(what: str, received: str) -> FileFormatError:
+    return FileFormatError(f"{what} must be a source that caescope understands", received, UNDERSTOOD)
