@@ -1,0 +1,26 @@
+"""Pictures of what the rest computed: arrays in, matplotlib Axes out.
+
+Nothing here computes a result or changes matplotlib's global state. Where a picture is a single Axes,
+``ax=None`` draws on a new figure; :func:`save_figure` writes and closes it.
+"""
+
+from caescope.plots.clusters import plot_cluster_labels, plot_cluster_sheet, plot_gini
+from caescope.plots.curves import plot_explained_variance, plot_latent_std, plot_loss
+from caescope.plots.heatmaps import plot_confusion
+from caescope.plots.images import plot_paired_imgs, plot_sample_imgs
+from caescope.plots.maps import plot_map
+from caescope.plots.saving import save_figure
+
+__all__ = [
+    "plot_cluster_labels",
+    "plot_cluster_sheet",
+    "plot_confusion",
+    "plot_explained_variance",
+    "plot_gini",
+    "plot_latent_std",
+    "plot_loss",
+    "plot_map",
+    "plot_paired_imgs",
+    "plot_sample_imgs",
+    "save_figure",
+]

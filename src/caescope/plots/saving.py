@@ -1,0 +1,83 @@
+"""Writing a figure to a file, all or nothing."""
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from caescope.errors import OptionError
+from caescope.plots.style import quiet_glyphs, root_figure
+
+# What each format would write about when and by which version it was made, switched off.
+METADATA = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save_figure(figure, path, dpi: int = 110) -> Path:
+    """Write a figure to ``path`` and close it; the same picture gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure, matplotlib.axes.Axes or array of Axes
+        What a ``plot_`` function returned.
+    path : str or os.PathLike
+        Ends in .png, .svg or .pdf; its folder exists. A file that is there is replaced as a whole.
+    dpi : int
+        Pixels per inch.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    OptionError
+        If the ending is unknown or the folder does not exist.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from caescope.plots import plot_gini
+    >>> with TemporaryDirectory() as folder:
+    ...     save_figure(plot_gini({0: 0.1, 1: 0.3}), f"{folder}/gini.png").name
+    'gini.png'
+    """
+    path = _parse_path(path)
+    root = figure if isinstance(figure, Figure) else root_figure(_first_axes(figure))
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with mpl.rc_context({"svg.hashsalt": "caescope"}), quiet_glyphs():
+            suffix = path.suffix.lower()
+            root.savefig(part, format=suffix[1:], dpi=dpi, bbox_inches="tight", metadata=METADATA[suffix])
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+        plt.close(root)
+    return path
+
+
+def _first_axes(axes) -> Axes:
+    return np.ravel(np.asarray(axes, dtype=object))[0]
+
+
+def _parse_path(path) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in METADATA:
+        raise OptionError(
+            f"A figure's file must end in one of {', '.join(METADATA)}", f"path={str(path)!r}", "Use .png."
+        )
+    if not path.parent.is_dir():
+        raise OptionError(
+            "The folder of a figure's file must exist",
+            f"path={str(path)!r}",
+            f"Make the folder {path.parent} first.",
+        )
+    return path
