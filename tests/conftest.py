@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import matplotlib
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 matplotlib.use("Agg")
+os.environ.setdefault("KERAS_BACKEND", "torch")
 
 
 @pytest.fixture(scope="session")

@@ -187,7 +187,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("caescope.data.files.os.fsync", fail)
+    monkeypatch.setattr("caescope.files.os.fsync", fail)
     with pytest.raises(KeyboardInterrupt):
         named.write_atomically(tmp_path / "a.gz", b"abc")
     assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,12 @@ from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.opening import open_source
 from caescope.data.sources import SPLITS, ArraySource
-from caescope.data.splitting import split_source
+from caescope.data.splitting import assign_splits, split_source
 
 __all__ = [
     "SPLITS",
     "ArraySource",
+    "assign_splits",
     "load_digits",
     "load_folder",
     "load_idx",

@@ -10,9 +10,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from caescope.data.files import decoding, existing_file, printable
 from caescope.data.sources import Part
 from caescope.errors import FileFormatError
+from caescope.files import decoding, existing_file, printable
 
 MAX_NPZ_BYTES = 16 * 2**30
 

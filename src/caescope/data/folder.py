@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from caescope.data.files import decoding
 from caescope.data.sources import ArraySource
 from caescope.errors import DataError, FileFormatError
+from caescope.files import decoding
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")

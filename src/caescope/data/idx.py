@@ -5,8 +5,8 @@ from math import prod
 
 import numpy as np
 
-from caescope.data.files import read_bytes
 from caescope.errors import FileFormatError
+from caescope.files import read_bytes
 
 MAX_BYTES = 2**30
 MAX_AXES = 32

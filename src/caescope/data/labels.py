@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from caescope.data.arrays import load_npy
-from caescope.data.files import decoding, printable, read_bytes, read_head
 from caescope.data.idx import is_idx, load_idx
 from caescope.data.sources import parse_labels
 from caescope.errors import DataError, FileFormatError
+from caescope.files import decoding, printable, read_bytes, read_head
 
 MAX_BYTES = 256 * 2**20
 ID_COLUMNS = ("id", "path")

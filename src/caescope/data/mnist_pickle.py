@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from caescope.data.files import decoding, printable, read_bytes
 from caescope.errors import FileFormatError
+from caescope.files import decoding, printable, read_bytes
 
 MAX_BYTES = 512 * 2**20
 PIXELS = 28 * 28

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from caescope.data.files import decoding, read_bytes, write_atomically
 from caescope.data.idx import parse_idx
 from caescope.data.sources import ArraySource
 from caescope.errors import FileFormatError
+from caescope.files import decoding, read_bytes, write_atomically
 
 MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from caescope.data.arrays import load_npy, load_npz
-from caescope.data.files import read_head
 from caescope.data.folder import load_folder
 from caescope.data.idx import is_idx, load_idx
 from caescope.data.labels import load_labels
@@ -16,6 +15,7 @@ from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.sources import SPLITS, ArraySource, Part, source_from_parts
 from caescope.errors import FileFormatError
+from caescope.files import read_head
 
 UNDERSTOOD = (
     "A source is an array (n, height, width[, channels]), the name digits or mnist, a MNIST pickle (.pkl, "

@@ -40,8 +40,24 @@ def split_source(
     >>> [int((source.split == name).sum()) for name in ("train", "validation", "test")]
     [8, 1, 1]
     """
+    return replace(source, split=assign_splits(len(source), source.split, seed, fractions))
+
+
+def assign_splits(
+    n_images: int,
+    split: np.ndarray | None = None,
+    seed: int = 0,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+) -> np.ndarray:
+    """Return the split of each of ``n_images`` images, shape (n_images,), str; see `split_source`.
+
+    Examples
+    --------
+    >>> sorted(assign_splits(3, seed=0).tolist())
+    ['test', 'train', 'validation']
+    """
     wanted: dict[str, float] = dict(zip(SPLITS, _parse_fractions(fractions), strict=True))
-    split = np.full(len(source), "train", "<U10") if source.split is None else source.split.astype("<U10")
+    split = np.full(n_images, "train", "<U10") if split is None else split.astype("<U10")
     missing = [name for name in ("validation", "test") if name not in split]
     train = np.flatnonzero(split == "train")
     if len(train) <= len(missing):
@@ -54,7 +70,7 @@ def split_source(
     for name, count in _counts(len(train), [wanted[name] for name in missing], missing).items():
         split[order[:count]] = name
         order = order[count:]
-    return replace(source, split=split)
+    return split
 
 
 def _counts(n_images: int, fractions: list[float], names: list[str]) -> dict[str, int]:

@@ -98,12 +98,20 @@ def _open_content(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         yield gzip.GzipFile(fileobj=file) if zipped else file  # pyright: ignore[reportReturnType]
 
 
+def _umask() -> int:
+    """Return the process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that other readers see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o666 & ~_umask())  # as any new file, so that colleagues can read it
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
