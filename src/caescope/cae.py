@@ -1,0 +1,191 @@
+"""CAE: a convolutional autoencoder and everything that belongs to it."""
+
+import os
+import secrets
+from pathlib import Path
+
+import torch
+
+from caescope.errors import OptionError
+from caescope.model.initialization import new_autoencoder
+from caescope.model.network import Model, Network
+from caescope.model.options import Options, parse_options
+from caescope.model.persistence import load_model, save_model
+from caescope.model.weights import set_weights
+
+
+class CAE:
+    """A convolutional autoencoder that turns images into a few latents, and latents into images.
+
+    Parameters
+    ----------
+    input_shape : (height, width, channels)
+        Any size; what pooling does not divide is padded inside and cropped on the way out.
+    latent_features : int or None
+        Latents for each image; None leaves the latents convolutional.
+    filters : sequence of int
+        Filters of each stage of the encoder; the decoder mirrors them.
+    kernel, stride, pool : int or (int, int)
+        Of every convolution and pooling, (vertical, horizontal).
+    optimizer, lossfn : str
+        Keras's names, for example "adamax" and "mse".
+    path : path-like, optional
+        The model folder that `save` writes and ``load=True`` reads.
+    load : bool
+        Read the model from ``path``; every other argument is then ignored, but for ``learning_rate``,
+        ``seed`` and ``device``, which no folder holds.
+    latent_activation : {"linear", "relu"}
+        A ReLU there loses variables: some are zero for every image.
+    learning_rate : float, optional
+        The peak of the one-cycle schedule; by default the optimizer's own.
+    seed : int, optional
+        Of the first weights and the order of the images; by default a new one every time.
+    device : str
+        "auto" takes a CUDA GPU if there is one, else the CPU.
+
+    Attributes
+    ----------
+    model, encoder, decoder : Model, Network, Network
+        Images to images, images to latents, latents to images; they share their weights.
+    options : Options
+        The options in their normal form.
+
+    Raises
+    ------
+    OptionError
+        If an option cannot be used.
+    ModelError
+        If the folder cannot be loaded.
+
+    Examples
+    --------
+    >>> cae = CAE(input_shape=(28, 28, 1), latent_features=20, filters=[8, 16])
+    >>> cae.encoder
+    <encoder: 28 × 28 × 1 → 20, 16,948 weights>
+    """
+
+    model: Model
+    encoder: Network
+    decoder: Network
+
+    def __init__(
+        self,
+        input_shape=(128, 128, 3),
+        latent_features=512,
+        filters=(8, 16, 32),
+        kernel=(3, 3),
+        stride=1,
+        pool=(2, 2),
+        optimizer="adamax",
+        lossfn="mse",
+        path: str | os.PathLike | None = None,
+        load: bool = False,
+        *,
+        latent_activation: str = "linear",
+        learning_rate: float | None = None,
+        seed: int | None = None,
+        device: str = "auto",
+    ):
+        self.path = None if path is None else Path(path)
+        self.seed = parse_seed(seed)
+        saved = load_model(self._demand_path()) if load else None
+        self.options: Options = (
+            saved[0]
+            if saved
+            else parse_options(
+                input_shape,
+                latent_features,
+                filters,
+                kernel,
+                stride,
+                pool,
+                optimizer,
+                lossfn,
+                latent_activation,
+            )
+        )
+        self._assemble(parse_learning_rate(learning_rate), parse_device(device))
+        if saved:
+            set_weights(self.encoder.module, saved[1])
+            set_weights(self.decoder.module, saved[2])
+
+    def _assemble(self, learning_rate: float | None, device: torch.device) -> None:
+        module = new_autoencoder(self.options, self.seed)
+        self.model = Model(module, self.options, device, learning_rate, self.seed)
+        self.encoder = Network("encoder", module.encoder, self.options, device)
+        self.decoder = Network("decoder", module.decoder, self.options, device)
+
+    def save(self, path: str | os.PathLike | None = None) -> Path:
+        """Write params.yaml, encoder.h5 and decoder.h5 into a folder, all of them or nothing.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            The folder; by default the ``path`` that the CAE was made with.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        OptionError
+            If no path was given.
+        ModelError
+            If the folder cannot be written.
+        """
+        folder = self._demand_path() if path is None else Path(path)
+        save_model(folder, self.options, self.encoder.module, self.decoder.module)
+        return folder
+
+    def _demand_path(self) -> Path:
+        if self.path is not None:
+            return self.path
+        raise OptionError("Saving and loading need a path", "path=None", 'Use for example CAE(path="model").')
+
+    def __repr__(self) -> str:
+        options = self.options
+        return (
+            f"CAE(input_shape={options.input_shape}, latent_features={options.latent_features}, "
+            f"filters={options.filters}, {self.model.count_params():,} weights)"
+        )
+
+
+def parse_seed(seed: int | None) -> int:
+    """Return a seed for PyTorch's generators; None draws one."""
+    if seed is None:
+        return secrets.randbits(32)
+    if hasattr(seed, "__index__") and not isinstance(seed, bool) and 0 <= int(seed) < 2**63:
+        return int(seed)
+    raise OptionError("seed must be an integer from 0 to 2**63 - 1", f"seed={seed!r}", "Use for example 0.")
+
+
+def parse_learning_rate(rate: float | None) -> float | None:
+    """Return the learning rate as a float above 0, or None."""
+    if rate is None:
+        return None
+    try:
+        number = float(rate)
+    except (TypeError, ValueError):
+        number = 0.0
+    if 0 < number < float("inf"):
+        return number
+    raise OptionError(
+        "learning_rate must be a number above 0", f"learning_rate={rate!r}", "Leave it out for the default."
+    )
+
+
+def parse_device(name: str) -> torch.device:
+    """Return the PyTorch device; "auto" is a CUDA GPU if there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        advice = 'Use "auto", "cpu", or "cuda" where PyTorch was installed for a GPU.'
+        raise OptionError(
+            "device must be one that PyTorch can use here", f"device={name!r}", advice
+        ) from error
+    return device

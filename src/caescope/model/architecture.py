@@ -1,0 +1,113 @@
+"""The networks, top to bottom. Images come in and go out channels last: (n, height, width, channels).
+
+A permuted view is all that PyTorch's own channels-first order costs: the memory stays as it is.
+"""
+
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from caescope.model.options import Options, Pair
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as Keras pads for ``padding="same"``: the odd pixel goes right and below."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: Pair, stride: Pair = (1, 1)):
+        super().__init__(channels_in, channels_out, kernel, stride)
+        (top, bottom), (left, right) = (_same_padding(k, s) for k, s in zip(kernel, stride, strict=True))
+        self.margins = (left, right, top, bottom)
+        if top == bottom and left == right:
+            self.padding, self.margins = (top, left), None
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input if self.margins is None else F.pad(input, self.margins))
+
+
+def _same_padding(kernel: int, stride: int) -> Pair:
+    """Pixels before and after, along an axis whose length ``stride`` divides."""
+    total = max(kernel - stride, 0)
+    return total // 2, total - total // 2
+
+
+def _edges(options: Options) -> tuple[int, int, int, int]:
+    """Pixels (top, bottom, left, right) between an image and its padded form."""
+    tall, wide = (options.padded_shape[axis] - options.input_shape[axis] for axis in (0, 1))
+    return tall // 2, tall - tall // 2, wide // 2, wide - wide // 2
+
+
+class Encoder(nn.Module):
+    """Images (n, height, width, channels), uint8 or float in [0, 1], to latents (n, latent_features)."""
+
+    def __init__(self, options: Options):
+        super().__init__()
+        self.options = options
+        channels = (options.input_shape[2], *options.filters)
+        self.convolutions = nn.ModuleList(
+            SameConv2d(c_in, c_out, options.kernel, options.stride) for c_in, c_out in pairwise(channels)
+        )
+        self.dense = None
+        if options.latent_features is not None:
+            self.dense = nn.Linear(prod(options.stage_shape), options.latent_features)
+        top, bottom, left, right = _edges(options)
+        self.margins = (left, right, top, bottom)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images / 255 if images.dtype == torch.uint8 else images  # (n, h, w, c)
+        x = F.pad(x.permute(0, 3, 1, 2), self.margins)  # (n, c, H, W), every stage divides H and W
+        for convolution in self.convolutions:
+            # ReLU commutes with the maximum, and is cheaper on the smaller picture
+            x = F.relu(F.max_pool2d(convolution(x), self.options.pool))  # (n, f, H/step, W/step)
+        x = x.permute(0, 2, 3, 1)  # (n, h', w', f)
+        if self.dense is None:
+            return x
+        latents = self.dense(x.flatten(1))  # (n, latent_features)
+        return F.relu(latents) if self.options.latent_activation == "relu" else latents
+
+
+class Decoder(nn.Module):
+    """Latents (n, latent_features) to images (n, height, width, channels), float in [0, 1]."""
+
+    def __init__(self, options: Options):
+        super().__init__()
+        self.options = options
+        channels = (*options.filters[::-1], options.input_shape[2])
+        self.dense = None
+        if options.latent_features is not None:
+            self.dense = nn.Linear(options.latent_features, prod(options.stage_shape))
+        self.convolutions = nn.ModuleList(
+            SameConv2d(c_in, c_out, options.kernel) for c_in, c_out in pairwise(channels)
+        )
+        self.top, _, self.left, _ = _edges(options)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        x = latents
+        if self.dense is not None:
+            x = F.relu(self.dense(x)).unflatten(1, self.options.stage_shape)  # (n, h', w', f)
+        x = x.permute(0, 3, 1, 2)  # (n, f, h', w')
+        for i, convolution in enumerate(self.convolutions):
+            x = F.relu(x) if i else x
+            x = convolution(_upsample(x, self.options.downsampling))  # (n, f, h'·step, w'·step)
+        height, width, _ = self.options.input_shape
+        x = x[:, :, self.top : self.top + height, self.left : self.left + width]  # (n, c, h, w)
+        return torch.sigmoid(x).permute(0, 2, 3, 1)  # (n, h, w, c)
+
+
+def _upsample(x: torch.Tensor, step: Pair) -> torch.Tensor:
+    """Repeat every pixel ``step`` times along each axis (nearest up-sampling)."""
+    return x if step == (1, 1) else F.interpolate(x, scale_factor=step, mode="nearest")
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder, one after the other."""
+
+    def __init__(self, options: Options):
+        super().__init__()
+        self.encoder = Encoder(options)
+        self.decoder = Decoder(options)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.encoder(images))

@@ -1,0 +1,25 @@
+"""The weights before training, drawn from a seed and from nothing else."""
+
+import torch
+from torch import nn
+
+from caescope.model.architecture import Autoencoder
+from caescope.model.options import Options
+
+
+def new_autoencoder(options: Options, seed: int) -> Autoencoder:
+    """Return an autoencoder with Glorot-uniform weights and zero biases, as Keras starts its layers.
+
+    The global random state of PyTorch stays as it is.
+
+    Source: Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward networks.
+    """
+    with torch.device("meta"):
+        module = Autoencoder(options)
+    module.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+    return module

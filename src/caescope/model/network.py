@@ -1,0 +1,279 @@
+"""Networks that take and return NumPy arrays: predict, fit and evaluate mean what they mean in Keras."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import torch
+from torch import nn
+
+from caescope.callbacks import CallbackList, History, Progress
+from caescope.errors import DataError, OptionError
+from caescope.images import parse_images
+from caescope.model import weights
+from caescope.model.architecture import Autoencoder, Decoder, Encoder
+from caescope.model.options import Options, parse_positive
+from caescope.model.summary import summarize
+from caescope.model.training import ImagePairs, Plan, mean_loss, train
+
+BATCH_SIZE = 64
+PREDICT_BATCH_SIZE = 512
+N_PREVIEW = 6
+
+
+class Network:
+    """An encoder, decoder or autoencoder that takes and returns arrays.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The network itself: tensors in, tensors out, channels last.
+    input_shape, output_shape : tuple of int
+        Of one item, without the axis of the images.
+    """
+
+    def __init__(self, name: str, module: nn.Module, options: Options, device: torch.device):
+        self.name, self.options, self.device = name, options, device
+        self.module = module.to(device)
+        image, latent = options.input_shape, options.latent_shape
+        self.input_shape = latent if name == "decoder" else image
+        self.output_shape = latent if name == "encoder" else image
+
+    def predict(self, x, batch_size: int | None = None, verbose: int | str = 0) -> np.ndarray:
+        """Run the network on every item.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, *input_shape)
+            Images (float in [0, 1] or uint8) or, for the decoder, latents.
+        batch_size : int, optional
+            Items at a time; 512 by default. The result does not depend on it.
+        verbose : int
+            Accepted because Keras has it; nothing is printed.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, *output_shape), float32
+
+        Raises
+        ------
+        DataError
+            If x is not of the network's input shape or holds NaN or infinity.
+        """
+        x = self._parse(x, "x")
+        size = parse_positive("batch_size", PREDICT_BATCH_SIZE if batch_size is None else batch_size)
+        result = np.empty((len(x), *self.output_shape), np.float32)
+        self.module.eval()
+        with torch.inference_mode():
+            for start in range(0, len(x), size):
+                batch = torch.from_numpy(x[start : start + size]).to(self.device)
+                result[start : start + size] = self.module(batch).cpu().numpy()
+        return result
+
+    def summary(self) -> None:
+        """Print the layers, their output shapes and their numbers of weights."""
+        summarize(self)
+
+    def count_params(self) -> int:
+        """Return the number of weights."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all weights, in Keras's order and layout."""
+        return [array for part in self._parts() for array in weights.get_weights(part)]
+
+    def set_weights(self, arrays: Sequence[np.ndarray]) -> None:
+        """Replace all weights by arrays as `get_weights` returns them.
+
+        Raises
+        ------
+        ModelError
+            If their number or a shape differs.
+        """
+        arrays = list(arrays)
+        for part in self._parts()[:-1]:
+            count = len(weights.weight_shapes(part))
+            weights.set_weights(part, arrays[:count])
+            arrays = arrays[count:]
+        weights.set_weights(self._parts()[-1], arrays)
+
+    def _parts(self) -> list[Encoder | Decoder]:
+        if isinstance(self.module, Autoencoder):
+            return [self.module.encoder, self.module.decoder]
+        return [self.module]  # pyright: ignore[reportReturnType]
+
+    def _parse(self, x, name: str) -> np.ndarray:
+        x = parse_latents(x, self.input_shape, name) if self.name == "decoder" else parse_images(x, name)
+        if x.shape[1:] == self.input_shape:
+            return np.require(x, requirements=["C", "W"])
+        sizes = ", ".join(map(str, self.input_shape))
+        raise DataError(
+            f"{name} must have shape (n_images, {sizes}) for this {self.name}",
+            f"an array of shape {x.shape}",
+            "Give images of that size, or make a CAE with another input_shape.",
+        )
+
+    def __repr__(self) -> str:
+        sizes = (" × ".join(map(str, shape)) for shape in (self.input_shape, self.output_shape))
+        return f"<{self.name}: {' → '.join(sizes)}, {self.count_params():,} weights>"
+
+
+class Model(Network):
+    """The autoencoder as a whole, which can be trained."""
+
+    def __init__(self, module: Autoencoder, options: Options, device, learning_rate: float | None, seed: int):
+        super().__init__("model", module, options, device)
+        self.learning_rate, self.seed = learning_rate, seed
+        self.stop_training = False
+        self.history: History | None = None
+
+    def fit(
+        self,
+        x,
+        y=None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence | None = None,
+        validation_split: float = 0.0,
+        validation_data=None,
+        shuffle: bool = True,
+        initial_epoch: int = 0,
+    ) -> History:
+        """Train on images; the arguments mean what they mean in Keras.
+
+        Parameters
+        ----------
+        x : array_like, shape (n_images, height, width, channels)
+            Float in [0, 1] or uint8.
+        y : array_like of the same shape, optional
+            What x should become; x itself by default.
+        batch_size : int, optional
+            Images for each step; 64 by default.
+        epochs, initial_epoch : int
+            Training goes from ``initial_epoch`` up to ``epochs``.
+        verbose : {"auto", 0, 1, 2}
+            Nothing, a progress bar, or one line for each epoch; "auto" is a bar where there is a terminal.
+        callbacks : sequence of callbacks, optional
+            Objects with Keras's hooks, for example `caescope.callbacks.TensorBoard`.
+        validation_split : float in [0, 1)
+            This share of the images, taken from the end before shuffling, is held back and measured.
+        validation_data : array or (x, y), optional
+            Images to measure instead.
+        shuffle : bool
+            Whether each epoch takes the images in a new order.
+
+        Returns
+        -------
+        History
+            ``.history["loss"]``, ``["val_loss"]``, ``["learning_rate"]`` and ``["images_per_second"]`` hold
+            one value for each epoch.
+
+        Raises
+        ------
+        DataError, OptionError
+            If images or an argument cannot be used.
+        TrainingError
+            If the loss is no longer finite.
+
+        Notes
+        -----
+        The learning rate follows one cycle over the epochs asked for, and starts anew with every ``fit``.
+        """
+        training, validation = self._parse_data(x, y, validation_split, validation_data)
+        plan = Plan(
+            epochs=parse_positive("epochs", epochs),
+            initial_epoch=parse_initial_epoch(initial_epoch, epochs),
+            batch_size=parse_positive("batch_size", BATCH_SIZE if batch_size is None else batch_size),
+            shuffle=bool(shuffle),
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+        )
+        self.history = History()
+        shown = [] if verbose == 0 else [Progress(verbose)]
+        callback_list = CallbackList([self.history, *shown, *(callbacks or [])])
+        preview = (training if validation is None else validation).inputs[:N_PREVIEW].numpy()
+        steps = plan.steps(len(training))
+        callback_list.attach(
+            self, {"epochs": plan.epochs, "steps": steps, "verbose": verbose, "images": preview}
+        )
+        train(self, training, validation, plan, callback_list)
+        return self.history
+
+    def evaluate(self, x, y=None, batch_size: int | None = None, verbose: int | str = 0) -> float:
+        """Return the loss (by default the mean squared error) between the reconstructions of x and y.
+
+        Parameters
+        ----------
+        x : array_like, shape (n_images, height, width, channels)
+        y : array_like of the same shape, optional
+            x itself by default.
+        batch_size : int, optional
+            Images at a time; 512 by default. The result does not depend on it.
+        verbose : int
+            Accepted because Keras has it; nothing is printed.
+        """
+        size = parse_positive("batch_size", PREDICT_BATCH_SIZE if batch_size is None else batch_size)
+        return mean_loss(self, self._parse_pairs(x, y), size)
+
+    def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:
+        pairs = self._parse_pairs(x, y)
+        if held_out is not None:
+            x, y = held_out if isinstance(held_out, (tuple, list)) else (held_out, None)
+            return pairs, self._parse_pairs(x, y, "validation_data")
+        if not isinstance(split, (int, float)) or not 0 <= split < 1:
+            raise OptionError(
+                "validation_split must lie in [0, 1)", f"validation_split={split!r}", "Use for example 0.1."
+            )
+        if split == 0:
+            return pairs, None
+        # Keras cuts here too
+        n_training = int(len(pairs) * (1 - split))
+        if n_training in (0, len(pairs)):
+            raise DataError(
+                "validation_split must leave at least one image on either side",
+                f"{len(pairs)} images and validation_split={split}",
+                "Give more images, or validation_data.",
+            )
+        return pairs.cut(slice(None, n_training)), pairs.cut(slice(n_training, None))
+
+    def _parse_pairs(self, x, y, name: str = "x") -> ImagePairs:
+        inputs = torch.from_numpy(self._parse(x, name))
+        if y is None or y is x:
+            return ImagePairs(inputs, inputs)
+        targets = torch.from_numpy(self._parse(y, "y"))
+        if len(targets) == len(inputs):
+            return ImagePairs(inputs, targets)
+        raise DataError(
+            "x and y must hold as many images",
+            f"{len(inputs)} and {len(targets)}",
+            "Leave y out to reconstruct x itself.",
+        )
+
+
+def parse_latents(latents, shape: tuple[int, ...], name: str = "latents") -> np.ndarray:
+    """Return latents as float32 of shape (n_images, *shape), checked."""
+    try:
+        latents = np.asarray(latents, dtype=np.float32)
+    except (TypeError, ValueError):
+        latents = np.empty((0, 0), np.float32)
+    if latents.shape[1:] != shape and latents.ndim == 2 and latents.shape[1] == prod(shape):
+        latents = latents.reshape(-1, *shape)
+    if latents.shape[1:] == shape and np.isfinite(latents).all():
+        return latents
+    raise DataError(
+        f"{name} must be finite numbers of shape (n_images, {', '.join(map(str, shape))}) for this decoder",
+        f"an array of shape {latents.shape}"
+        + ("" if np.isfinite(latents).all() else " with NaN or infinity"),
+        "Give what encoder.predict returned.",
+    )
+
+
+def parse_initial_epoch(value, epochs: int) -> int:
+    if hasattr(value, "__index__") and 0 <= int(value) < epochs:
+        return int(value)
+    raise OptionError(
+        "initial_epoch must be at least 0 and below epochs",
+        f"initial_epoch={value!r} and epochs={epochs!r}",
+        "Use 0 to train from the start.",
+    )

@@ -1,0 +1,52 @@
+"""Optimizers by their Keras names, and the schedule of the learning rate."""
+
+from collections.abc import Iterable
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from caescope.errors import OptionError
+
+# name: (class, peak learning rate of the one-cycle schedule, further arguments)
+OPTIMIZERS = {
+    "adamax": (torch.optim.Adamax, 2e-2, {"betas": (0.9, 0.99)}),
+    "adam": (torch.optim.Adam, 1e-2, {}),
+    "adamw": (torch.optim.AdamW, 1e-2, {}),
+    "nadam": (torch.optim.NAdam, 5e-3, {}),
+    "rmsprop": (torch.optim.RMSprop, 2e-3, {}),
+    "adagrad": (torch.optim.Adagrad, 2e-2, {}),
+    "sgd": (torch.optim.SGD, 1.0, {"momentum": 0.9, "nesterov": True}),
+}
+
+
+def parse_optimizer(name) -> str:
+    """Return the optimizer's name in lower case, or raise `OptionError` listing the known ones."""
+    lower = str(name).lower()
+    if lower in OPTIMIZERS:
+        return lower
+    must = f"optimizer must be one of {', '.join(OPTIMIZERS)}"
+    raise OptionError(must, f"optimizer={name!r}", 'Use "adamax", the default.')
+
+
+def make_optimizer(
+    name: str, weights: Iterable[torch.nn.Parameter], learning_rate: float | None, n_steps: int
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Return the optimizer and its one-cycle schedule over ``n_steps`` steps.
+
+    The learning rate rises linearly from 1/25 of its peak for three tenths of the steps and then falls
+    linearly towards zero. ``learning_rate`` is the peak; None takes the optimizer's own.
+
+    Source: Smith and Topin (2019), Super-convergence, https://arxiv.org/abs/1708.07120.
+    """
+    kind, peak, arguments = OPTIMIZERS[name]
+    peak = learning_rate or peak
+    optimizer = kind(weights, lr=peak, **arguments)
+    # OneCycleLR divides by the length of either phase, so very short trainings get a longer cycle
+    schedule = OneCycleLR(
+        optimizer,
+        peak,
+        total_steps=max(n_steps, 10),
+        anneal_strategy="linear",
+        cycle_momentum=name not in ("rmsprop", "adagrad"),
+    )
+    return optimizer, schedule

@@ -1,0 +1,159 @@
+"""What makes one autoencoder differ from another, parsed once."""
+
+from dataclasses import asdict, dataclass
+from math import prod
+
+from caescope.errors import OptionError
+from caescope.model.losses import parse_loss
+from caescope.model.optimizers import parse_optimizer
+
+Pair = tuple[int, int]
+
+LATENT_ACTIVATIONS = ("linear", "relu")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a convolutional autoencoder in their normal form; make it with `parse_options`."""
+
+    filters: tuple[int, ...]
+    input_shape: tuple[int, int, int]
+    kernel: Pair
+    latent_features: int | None
+    lossfn: str
+    optimizer: str
+    pool: Pair
+    stride: Pair
+    latent_activation: str
+
+    @property
+    def downsampling(self) -> Pair:
+        """How many pixels of one stage's input become one of its output, per axis."""
+        return self.stride[0] * self.pool[0], self.stride[1] * self.pool[1]
+
+    @property
+    def padded_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels after padding to sizes that every stage divides."""
+        height, width, channels = self.input_shape
+        step_y, step_x = (step ** len(self.filters) for step in self.downsampling)
+        return height + -height % step_y, width + -width % step_x, channels
+
+    @property
+    def stage_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels after the last stage of the encoder."""
+        step_y, step_x = (step ** len(self.filters) for step in self.downsampling)
+        return self.padded_shape[0] // step_y, self.padded_shape[1] // step_x, self.filters[-1]
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one image's latents."""
+        return self.stage_shape if self.latent_features is None else (self.latent_features,)
+
+    def as_dict(self) -> dict:
+        """Return the options as plain Python lists, integers and strings."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        plain["stride"] = self.stride[0] if self.stride[0] == self.stride[1] else list(self.stride)
+        return plain
+
+
+def parse_options(
+    input_shape=(128, 128, 3),
+    latent_features=512,
+    filters=(8, 16, 32),
+    kernel=(3, 3),
+    stride=1,
+    pool=(2, 2),
+    optimizer="adamax",
+    lossfn="mse",
+    latent_activation="linear",
+) -> Options:
+    """Check every option and bring it into its normal form: ``kernel=3`` becomes ``(3, 3)``.
+
+    Raises
+    ------
+    OptionError
+        Naming the option, what it must be and what came.
+    """
+    options = Options(
+        filters=_positive_integers("filters", filters),
+        input_shape=_parse_shape(input_shape),
+        kernel=_pair("kernel", kernel),
+        latent_features=None
+        if latent_features is None
+        else parse_positive("latent_features", latent_features),
+        lossfn=parse_loss(lossfn),
+        optimizer=parse_optimizer(optimizer),
+        pool=_pair("pool", pool),
+        stride=_pair("stride", stride),
+        latent_activation=_parse_activation(latent_activation),
+    )
+    return _check_size(options)
+
+
+def _parse_shape(shape) -> tuple[int, int, int]:
+    sizes = _positive_integers("input_shape", shape)
+    if len(sizes) == 3 and sizes[2] in (1, 3):
+        return sizes
+    raise OptionError(
+        "input_shape must be (height, width, channels) with 1 channel (grey) or 3 (RGB)",
+        f"input_shape={shape!r}",
+        "Use for example X[0].shape of images with channels last.",
+    )
+
+
+def _parse_activation(name) -> str:
+    if name in LATENT_ACTIVATIONS:
+        return name
+    raise OptionError(
+        f"latent_activation must be one of {', '.join(LATENT_ACTIVATIONS)}",
+        f"latent_activation={name!r}",
+        'Use "linear", the default: a ReLU there loses variables.',
+    )
+
+
+def parse_positive(name: str, value) -> int:
+    """Return ``value`` as an int above 0, or raise `OptionError`."""
+    # numpy integers index like ints; True would pass for 1
+    if hasattr(value, "__index__") and not isinstance(value, bool) and int(value) > 0:
+        return int(value)
+    raise OptionError(f"{name} must be a positive integer", f"{name}={value!r}", "Use for example 20.")
+
+
+def _positive_integers(name: str, values) -> tuple[int, ...]:
+    try:
+        values = tuple(values)
+    except TypeError:
+        values = ()
+    if not values:
+        raise OptionError(
+            f"{name} must be a sequence of positive integers", f"{name}={values!r}", "Use (8, 16)."
+        )
+    return tuple(parse_positive(name, value) for value in values)
+
+
+def _pair(name: str, value) -> Pair:
+    sizes = (value, value) if hasattr(value, "__index__") else value
+    sizes = _positive_integers(name, sizes)
+    if len(sizes) == 2:
+        return sizes
+    raise OptionError(
+        f"{name} must be one integer or two (vertical, horizontal)",
+        f"{name}={value!r}",
+        f"Use {name}=(2, 2).",
+    )
+
+
+MAX_WEIGHTS = 2**31
+
+
+def _check_size(options: Options) -> Options:
+    """Refuse networks that no machine could hold, before any memory is asked for."""
+    largest = max(prod(options.padded_shape), prod(options.stage_shape) * (options.latent_features or 1))
+    if largest <= MAX_WEIGHTS:
+        return options
+    raise OptionError(
+        f"An autoencoder must stay below {MAX_WEIGHTS:,} weights in a layer and pixels in a padded image",
+        f"input_shape={options.input_shape}, filters={options.filters}, pool={options.pool}, "
+        f"latent_features={options.latent_features}",
+        "Use fewer latent features, or more stages so that less is left to flatten.",
+    )
