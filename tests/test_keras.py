@@ -33,7 +33,10 @@ def keras_encoder(options):
             layers.MaxPooling2D(options.pool),
         ]
     if options.latent_features is not None:
-        stack += [layers.Flatten(), layers.Dense(options.latent_features, activation=options.latent_activation)]
+        stack += [
+            layers.Flatten(),
+            layers.Dense(options.latent_features, activation=options.latent_activation),
+        ]
     return chain(stack)
 
 

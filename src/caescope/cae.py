@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from caescope.model.network import Model, Network
 from caescope.model.options import Options, parse_options
 from caescope.model.persistence import load_model, save_model
 from caescope.model.weights import set_weights
+from caescope.parsing import parse_seed
 
 
 class CAE:
@@ -70,14 +72,14 @@ class CAE:
 
     def __init__(
         self,
-        input_shape=(128, 128, 3),
-        latent_features=512,
-        filters=(8, 16, 32),
-        kernel=(3, 3),
-        stride=1,
-        pool=(2, 2),
-        optimizer="adamax",
-        lossfn="mse",
+        input_shape: Sequence[int] = (128, 128, 3),
+        latent_features: int | None = 512,
+        filters: Sequence[int] = (8, 16, 32),
+        kernel: int | Sequence[int] = (3, 3),
+        stride: int | Sequence[int] = 1,
+        pool: int | Sequence[int] = (2, 2),
+        optimizer: str = "adamax",
+        lossfn: str = "mse",
         path: str | os.PathLike | None = None,
         load: bool = False,
         *,
@@ -87,7 +89,7 @@ class CAE:
         device: str = "auto",
     ):
         self.path = None if path is None else Path(path)
-        self.seed = parse_seed(seed)
+        self.seed = secrets.randbits(32) if seed is None else parse_seed(seed)
         saved = load_model(self._demand_path()) if load else None
         self.options: Options = (
             saved[0]
@@ -106,11 +108,11 @@ class CAE:
         )
         self._assemble(parse_learning_rate(learning_rate), parse_device(device))
         if saved:
-            set_weights(self.encoder.module, saved[1])
-            set_weights(self.decoder.module, saved[2])
+            set_weights(self._autoencoder.encoder, saved[1])
+            set_weights(self._autoencoder.decoder, saved[2])
 
     def _assemble(self, learning_rate: float | None, device: torch.device) -> None:
-        module = new_autoencoder(self.options, self.seed)
+        self._autoencoder = module = new_autoencoder(self.options, self.seed)
         self.model = Model(module, self.options, device, learning_rate, self.seed)
         self.encoder = Network("encoder", module.encoder, self.options, device)
         self.decoder = Network("decoder", module.decoder, self.options, device)
@@ -136,7 +138,7 @@ class CAE:
             If the folder cannot be written.
         """
         folder = self._demand_path() if path is None else Path(path)
-        save_model(folder, self.options, self.encoder.module, self.decoder.module)
+        save_model(folder, self.options, self._autoencoder.encoder, self._autoencoder.decoder)
         return folder
 
     def _demand_path(self) -> Path:
@@ -150,15 +152,6 @@ class CAE:
             f"CAE(input_shape={options.input_shape}, latent_features={options.latent_features}, "
             f"filters={options.filters}, {self.model.count_params():,} weights)"
         )
-
-
-def parse_seed(seed: int | None) -> int:
-    """Return a seed for PyTorch's generators; None draws one."""
-    if seed is None:
-        return secrets.randbits(32)
-    if hasattr(seed, "__index__") and not isinstance(seed, bool) and 0 <= int(seed) < 2**63:
-        return int(seed)
-    raise OptionError("seed must be an integer from 0 to 2**63 - 1", f"seed={seed!r}", "Use for example 0.")
 
 
 def parse_learning_rate(rate: float | None) -> float | None:

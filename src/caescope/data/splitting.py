@@ -7,6 +7,7 @@ import numpy as np
 
 from caescope.data.sources import SPLITS, ArraySource
 from caescope.errors import DataError, OptionError
+from caescope.parsing import parse_seed
 
 
 def split_source(
@@ -66,7 +67,7 @@ def assign_splits(
             f"{len(train)} images for train{''.join(f' and {name}' for name in missing)}",
             "Add images.",
         )
-    order = np.random.default_rng(_parse_seed(seed)).permutation(train)
+    order = np.random.default_rng(parse_seed(seed)).permutation(train)
     for name, count in _counts(len(train), [wanted[name] for name in missing], missing).items():
         split[order[:count]] = name
         order = order[count:]
@@ -94,11 +95,3 @@ def _parse_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
             "Use for example fractions=(0.8, 0.1, 0.1).",
         )
     return parsed
-
-
-def _parse_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise OptionError(
-            "seed must be an integer of at least 0", f"seed={seed!r}", "Use for example seed=0."
-        )
-    return int(seed)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -99,8 +100,8 @@ def _find_keras3(root: h5py.Group, ranks: Sequence[int]) -> Iterator[h5py.Datase
     Keras 3 names layers by class and number and HDF5 lists them by alphabet, so the order between a dense
     layer and the convolutions is not in the file; among layers of a kind the numbers tell it.
     """
-    layers: dict[int, list[h5py.Group]] = {}
-    for name in sorted(root, key=lambda name: int((re.findall(r"_(\d{1,9})$", name) or [0])[0])):
+    layers: dict[int, list[Any]] = {}
+    for name in sorted(root, key=_number):
         layer = _child(root, name)
         variables = _child(layer, "vars") if "vars" in layer else ()
         if len(variables):
@@ -109,10 +110,16 @@ def _find_keras3(root: h5py.Group, ranks: Sequence[int]) -> Iterator[h5py.Datase
     for rank in [*ranks, *leftover]:
         for group in layers.get(rank, [])[:1]:
             del layers[rank][0]
-            yield from (_child(group, name) for name in sorted(group, key=int))
+            yield from (_child(group, name) for name in sorted(map(str, group), key=int))
 
 
-def _child(group, name: str):
+def _number(name: str) -> int:
+    """Return the number at the end of a layer's name; Keras gives the first of a kind none."""
+    match = re.search(r"_(\d{1,9})$", name)
+    return int(match[1]) if match else 0
+
+
+def _child(group: Any, name: str) -> Any:
     """Return a member of a group that lies in the file itself; links are not followed, whatever they name."""
     if not isinstance(group, h5py.Group) or group.get(name, getlink=True) is None:
         raise ValueError(f"no {name}")
@@ -121,7 +128,7 @@ def _child(group, name: str):
     return group[name]
 
 
-def _walk(group: h5py.Group, path: str):
+def _walk(group: Any, path: str) -> Any:
     """Return what lies under a path such as ``conv2d/kernel:0``, one checked step after the other."""
     for part in path.split("/"):
         group = _child(group, part)

@@ -12,9 +12,10 @@ from caescope.errors import DataError, OptionError
 from caescope.images import parse_images
 from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
-from caescope.model.options import Options, parse_positive
+from caescope.model.options import Options
 from caescope.model.summary import summarize
 from caescope.model.training import ImagePairs, Plan, mean_loss, train
+from caescope.parsing import parse_integer
 
 BATCH_SIZE = 64
 PREDICT_BATCH_SIZE = 512
@@ -61,7 +62,7 @@ class Network:
             If x is not of the network's input shape or holds NaN or infinity.
         """
         x = self._parse(x, "x")
-        size = parse_positive("batch_size", PREDICT_BATCH_SIZE if batch_size is None else batch_size)
+        size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
         result = np.empty((len(x), *self.output_shape), np.float32)
         self.module.eval()
         with torch.inference_mode():
@@ -182,9 +183,9 @@ class Model(Network):
         """
         training, validation = self._parse_data(x, y, validation_split, validation_data)
         plan = Plan(
-            epochs=parse_positive("epochs", epochs),
+            epochs=parse_integer(epochs, "epochs"),
             initial_epoch=parse_initial_epoch(initial_epoch, epochs),
-            batch_size=parse_positive("batch_size", BATCH_SIZE if batch_size is None else batch_size),
+            batch_size=parse_integer(BATCH_SIZE if batch_size is None else batch_size, "batch_size"),
             shuffle=bool(shuffle),
             learning_rate=self.learning_rate,
             seed=self.seed,
@@ -213,7 +214,7 @@ class Model(Network):
         verbose : int
             Accepted because Keras has it; nothing is printed.
         """
-        size = parse_positive("batch_size", PREDICT_BATCH_SIZE if batch_size is None else batch_size)
+        size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
         return mean_loss(self, self._parse_pairs(x, y), size)
 
     def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:

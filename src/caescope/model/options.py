@@ -2,10 +2,12 @@
 
 from dataclasses import asdict, dataclass
 from math import prod
+from typing import Any
 
 from caescope.errors import OptionError
 from caescope.model.losses import parse_loss
 from caescope.model.optimizers import parse_optimizer
+from caescope.parsing import parse_integer
 
 Pair = tuple[int, int]
 
@@ -57,15 +59,15 @@ class Options:
 
 
 def parse_options(
-    input_shape=(128, 128, 3),
-    latent_features=512,
-    filters=(8, 16, 32),
-    kernel=(3, 3),
-    stride=1,
-    pool=(2, 2),
-    optimizer="adamax",
-    lossfn="mse",
-    latent_activation="linear",
+    input_shape: Any = (128, 128, 3),
+    latent_features: Any = 512,
+    filters: Any = (8, 16, 32),
+    kernel: Any = (3, 3),
+    stride: Any = 1,
+    pool: Any = (2, 2),
+    optimizer: Any = "adamax",
+    lossfn: Any = "mse",
+    latent_activation: Any = "linear",
 ) -> Options:
     """Check every option and bring it into its normal form: ``kernel=3`` becomes ``(3, 3)``.
 
@@ -80,7 +82,7 @@ def parse_options(
         kernel=_pair("kernel", kernel),
         latent_features=None
         if latent_features is None
-        else parse_positive("latent_features", latent_features),
+        else parse_integer(latent_features, "latent_features"),
         lossfn=parse_loss(lossfn),
         optimizer=parse_optimizer(optimizer),
         pool=_pair("pool", pool),
@@ -111,14 +113,6 @@ def _parse_activation(name) -> str:
     )
 
 
-def parse_positive(name: str, value) -> int:
-    """Return ``value`` as an int above 0, or raise `OptionError`."""
-    # numpy integers index like ints; True would pass for 1
-    if hasattr(value, "__index__") and not isinstance(value, bool) and int(value) > 0:
-        return int(value)
-    raise OptionError(f"{name} must be a positive integer", f"{name}={value!r}", "Use for example 20.")
-
-
 def _positive_integers(name: str, values) -> tuple[int, ...]:
     try:
         values = tuple(values)
@@ -128,7 +122,7 @@ def _positive_integers(name: str, values) -> tuple[int, ...]:
         raise OptionError(
             f"{name} must be a sequence of positive integers", f"{name}={values!r}", "Use (8, 16)."
         )
-    return tuple(parse_positive(name, value) for value in values)
+    return tuple(parse_integer(value, name) for value in values)
 
 
 def _pair(name: str, value) -> Pair:

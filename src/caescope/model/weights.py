@@ -13,7 +13,7 @@ from caescope.model.architecture import Decoder, Encoder
 def layers_of(module: Encoder | Decoder) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
     """Return the layers that have weights, in the order of the data, under Keras's names for them."""
     named: list = [(f"conv2d_{i}" if i else "conv2d", layer) for i, layer in enumerate(module.convolutions)]
-    dense = [] if module.dense is None else [("dense", module.dense)]
+    dense: list = [] if module.dense is None else [("dense", module.dense)]
     return named + dense if isinstance(module, Encoder) else dense + named
 
 

@@ -15,7 +15,7 @@ CAPTIONS = ("original", "reconstruction")
 
 @styled
 def plot_sample_imgs(
-    images, n_rows=2, n_cols=6, size=3, color=None, shuffle=True, labels=None, random_state=None
+    images, n_rows=2, n_cols=6, size: float = 3, color=None, shuffle=True, labels=None, random_state=None
 ) -> np.ndarray:
     """Draw a random sample of images, each under its label or its index.
 
@@ -65,7 +65,7 @@ def plot_sample_imgs(
 
 @styled
 def plot_paired_imgs(
-    X_img, Y_img, N=6, orient="h", size=3, color=None, shuffle=True, random_state=None, labels=None
+    X_img, Y_img, N=6, orient="h", size: float = 3, color=None, shuffle=True, random_state=None, labels=None
 ) -> np.ndarray:
     """Draw images beside their reconstructions.
 

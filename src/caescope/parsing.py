@@ -1,0 +1,36 @@
+"""Numbers from outside, brought into their normal form."""
+
+import operator
+from typing import Any
+
+from caescope.errors import OptionError
+
+
+def parse_integer(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """Return an option as an integer from ``least`` to ``most``.
+
+    Raises
+    ------
+    OptionError
+        If it is something else.
+
+    Examples
+    --------
+    >>> parse_integer(5, "neighbours")
+    5
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if least <= number and (most is None or number <= most):
+        return number
+    bounds = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+    raise OptionError(
+        f"{name} must be {bounds}", f"{name}={value!r}", f"Use for example {name}={max(least, 1)}."
+    )
+
+
+def parse_seed(seed: Any) -> int:
+    """Return a seed from 0 to 2**32 - 1, the range that every generator used here understands."""
+    return parse_integer(seed, "seed", 0, 2**32 - 1)
