@@ -1,0 +1,109 @@
+"""What options look like on the command line, and the groups of them that several commands share."""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+OUT = click.Path(path_type=Path)
+IN = click.Path(path_type=Path)
+
+
+class Integers(click.ParamType):
+    """Integers separated by commas: ``8,16``."""
+
+    name = "n,n"
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} must be integers separated by commas, for example 8,16.", param, ctx)
+
+
+class Pair(Integers):
+    """One integer for both axes, or two: ``3`` or ``3,5`` (vertical, horizontal)."""
+
+    def convert(self, value, param, ctx):
+        sizes = super().convert(value, param, ctx)
+        return sizes[0] if isinstance(sizes, tuple) and len(sizes) == 1 else sizes
+
+
+class IntegerOrNone(click.ParamType):
+    """An integer or the word none."""
+
+    name = "n|none"
+
+    def convert(self, value, param, ctx):
+        if value is None or isinstance(value, int) or value.lower() == "none":
+            return value if isinstance(value, int) else None
+        return click.INT.convert(value, param, ctx)
+
+
+def _group(*options: Callable) -> Callable:
+    """Return one decorator that adds several options, in their order."""
+    return lambda command: reduce(lambda function, option: option(function), reversed(options), command)
+
+
+training_options = _group(
+    click.option(
+        "--latent-features",
+        type=IntegerOrNone(),
+        default=20,
+        show_default=True,
+        help="Latents for each image.",
+    ),
+    click.option(
+        "--filters",
+        type=Integers(),
+        help="Filters of each stage.  [default: 8,16; 8,16,32 from 64 pixels on]",
+    ),
+    click.option("--kernel", type=Pair(), default="3", show_default=True, help="Size of the convolutions."),
+    click.option("--stride", type=Pair(), default="1", show_default=True, help="Stride of each convolution."),
+    click.option("--pool", type=Pair(), default="2", show_default=True, help="Max pooling of each stage."),
+    click.option("--optimizer", default="adamax", show_default=True, help="Keras's name of an optimizer."),
+    click.option("--lossfn", default="mse", show_default=True, help="Keras's name of a loss."),
+    click.option(
+        "--latent-activation",
+        type=click.Choice(["linear", "relu"]),
+        default="linear",
+        show_default=True,
+        help="A ReLU there loses latents.",
+    ),
+    click.option("--learning-rate", type=float, help="Peak of the schedule.  [default: the optimizer's own]"),
+    click.option(
+        "--epochs", type=int, help="Times that every image is seen.  [default: 5, more on small collections]"
+    ),
+    click.option("--batch-size", type=int, default=64, show_default=True, help="Images for each step."),
+)
+
+judging_options = _group(
+    click.option(
+        "--map",
+        type=click.Choice(["tsne", "pca", "umap"]),
+        default="tsne",
+        show_default=True,
+        help="Projection to two dimensions.",
+    ),
+    click.option("--perplexity", type=float, default=40, show_default=True, help="Of t-SNE."),
+    click.option("--clusters", type=int, default=20, show_default=True, help="K of KMeans on the map."),
+)
+
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
+labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV or text file with a label per image.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier output.")
+output_options = _group(
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+    click.option("--quiet", is_flag=True, help="No progress on standard error."),
+)
+
+
+def asked_for(context: click.Context, *names: str) -> dict[str, Any]:
+    """Return the values of those options that were given, and not left at their default."""
+    given = click.core.ParameterSource.DEFAULT
+    return {name: context.params[name] for name in names if context.get_parameter_source(name) != given}

@@ -1,0 +1,53 @@
+"""What a long job says while it works, and how long each of its stages took."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+
+class Stages:
+    """Names the stage that is under way on standard error and keeps the seconds of each.
+
+    Parameters
+    ----------
+    verbose : int or str
+        0 says nothing; anything else says one line for each stage.
+
+    Examples
+    --------
+    >>> stages = Stages(verbose=0)
+    >>> with stages.stage("encode", "5 images"):
+    ...     pass
+    >>> sorted(stages.seconds)
+    ['encode']
+    """
+
+    def __init__(self, verbose: int | str = "auto"):
+        self.console = Console(file=sys.stderr, quiet=verbose == 0, highlight=False, soft_wrap=True)
+        self.seconds: dict[str, float] = {}
+        self.started = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str, detail: str, spin: bool = True) -> Iterator[None]:
+        """Time what happens inside under ``name``; a spinner turns meanwhile where there is a terminal."""
+        started = time.perf_counter()
+        if spin and self.console.is_terminal:
+            with self.console.status(f"{name}: {detail}"):
+                yield
+        else:
+            self.say(f"{name}: {detail}")
+            yield
+        self.seconds[name] = time.perf_counter() - started
+        if spin and self.console.is_terminal:
+            self.say(f"{name}: {detail} ({self.seconds[name]:.1f} s)")
+
+    def say(self, sentence: str) -> None:
+        """Print one line on standard error."""
+        self.console.print(sentence, markup=False)
+
+    def total(self) -> dict[str, float]:
+        """Return the seconds of every stage and, as ``total``, since the start."""
+        return {**self.seconds, "total": time.perf_counter() - self.started}

@@ -1,0 +1,110 @@
+"""The run folder: what it says about itself, and its metrics."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from caescope.data.sources import SPLITS
+from caescope.errors import FileFormatError
+from caescope.files import decoding, read_bytes, write_atomically
+
+FORMAT_VERSION = 1
+MAX_BYTES = 64 * 2**20
+PACKAGES = ("caescope", "torch", "numpy", "scikit-learn", "openTSNE")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, what run.yaml says of it, and its metrics.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    facts : dict
+        Source, number of images, options, seed, versions, fingerprint of the data.
+    metrics : dict
+        As in metrics.json.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    metrics: dict[str, Any]
+
+    @property
+    def report(self) -> Path:
+        """The page to read."""
+        return self.path / "report.html"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+
+def read_run(folder: str | os.PathLike) -> Run:
+    """Read run.yaml and metrics.json of a run folder.
+
+    Raises
+    ------
+    FileFormatError
+        If either is missing or cannot be read.
+    """
+    folder = Path(folder)
+    if not (folder / "run.yaml").is_file() or not (folder / "metrics.json").is_file():
+        raise FileFormatError(
+            f"{folder} must be a run folder, with run.yaml and metrics.json",
+            "a folder without them" if folder.is_dir() else "no such folder",
+            "Make one with caescope run.",
+        )
+    with decoding(folder / "run.yaml", "a YAML mapping"):
+        facts = yaml.safe_load(read_bytes(folder / "run.yaml", MAX_BYTES))
+        _demand_mapping(facts)
+    with decoding(folder / "metrics.json", "a JSON object"):
+        metrics = json.loads(read_bytes(folder / "metrics.json", MAX_BYTES))
+        _demand_mapping(metrics)
+    return Run(folder, facts, metrics)
+
+
+def _demand_mapping(content: Any) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__} where names and values are expected")
+
+
+def write_record(folder: Path, facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Write run.yaml and metrics.json."""
+    text = yaml.safe_dump(dict(facts), sort_keys=False, allow_unicode=True)
+    write_atomically(folder / "run.yaml", text.encode())
+    text = json.dumps(metrics, indent=2, allow_nan=False)
+    write_atomically(folder / "metrics.json", f"{text}\n".encode())
+
+
+def describe(name: str, split: np.ndarray, options: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """Return what run.yaml says of any run."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "source": name,
+        "n_images": {part: int((split == part).sum()) for part in SPLITS},
+        "options": dict(options),
+        "seed": options["seed"],
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in PACKAGES},
+        },
+        "fingerprint": fingerprint,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def fingerprint_array(values: np.ndarray) -> str:
+    """Return the SHA-256 of an array's shape, type and content, in hexadecimal."""
+    digest = hashlib.sha256(f"{values.shape} {values.dtype}".encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""What a run can be asked for, parsed once."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from caescope.analysis.projection import make_projection
+from caescope.cae import CAE, parse_device, parse_learning_rate
+from caescope.errors import OptionError
+from caescope.model.network import BATCH_SIZE
+from caescope.parsing import parse_integer, parse_seed
+
+FEWEST_EPOCHS, FEWEST_STEPS = 5, 2000
+LARGE_IMAGE = 64
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of `caescope.pipeline.run`; those up to ``device`` are what `caescope.CAE` and ``fit`` take.
+
+    ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
+    ``epochs=None`` means 5, or on a small collection as many as make 2,000 steps.
+    ``map``, ``perplexity`` and ``clusters`` are the map's method, t-SNE's perplexity and KMeans's K.
+    """
+
+    latent_features: int | None = 20
+    filters: Any = None
+    kernel: Any = (3, 3)
+    stride: Any = 1
+    pool: Any = (2, 2)
+    optimizer: str = "adamax"
+    lossfn: str = "mse"
+    latent_activation: str = "linear"
+    learning_rate: float | None = None
+    epochs: int | None = None
+    batch_size: int = BATCH_SIZE
+    seed: int = 0
+    device: str = "auto"
+    map: str = "tsne"
+    perplexity: float = 40
+    clusters: int = 20
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options as plain values."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def new_cae(self, input_shape: tuple[int, int, int], path=None) -> CAE:
+        """Return an untrained CAE for images of this shape."""
+        is_large = min(input_shape[:2]) >= LARGE_IMAGE
+        return CAE(
+            input_shape,
+            self.latent_features,
+            self.filters or ((8, 16, 32) if is_large else (8, 16)),
+            self.kernel,
+            self.stride,
+            self.pool,
+            self.optimizer,
+            self.lossfn,
+            path,
+            latent_activation=self.latent_activation,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+            device=self.device,
+        )
+
+    def epochs_for(self, n_images: int) -> int:
+        """Return the epochs asked for, or the default for so many train images."""
+        steps = -(-n_images // self.batch_size)
+        return self.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps))
+
+
+def parse_run_options(options: dict[str, Any]) -> RunOptions:
+    """Return options by name as `RunOptions`, checked, but for those that `CAE` checks itself.
+
+    Raises
+    ------
+    OptionError
+        If a name is unknown or a value cannot be used.
+    """
+    known = [field.name for field in fields(RunOptions)]
+    for name in options:
+        if name not in known:
+            raise OptionError(
+                f"An option must be one of {', '.join(known)}", f"{name!r}", "Check the spelling."
+            )
+    parsed = RunOptions(**options)
+    for name in ("batch_size", "clusters"):
+        parse_integer(getattr(parsed, name), name)
+    if parsed.epochs is not None:
+        parse_integer(parsed.epochs, "epochs")
+    parse_seed(parsed.seed)
+    parse_learning_rate(parsed.learning_rate)
+    parse_device(parsed.device)
+    make_projection(parsed.map, parsed.perplexity, parsed.seed)
+    return parsed

@@ -1,0 +1,317 @@
+import gzip
+import json
+import pickle
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from caescope import CAE, metrics
+from caescope.errors import CaescopeError, DataError, FileFormatError, OptionError
+from caescope.pipeline import analyze, encode, fit, run
+from caescope.table import read_latents
+
+QUICK = {"epochs": 2, "latent_features": 4, "filters": (4,), "clusters": 5, "verbose": 0, "device": "cpu"}
+LONGER = {"epochs": 40, "batch_size": 16}
+KINDS = np.array(["bar", "dot", "ring"])
+
+
+def draw(n, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Bars, dots and rings with some noise, and which of them each image is."""
+    y, x = np.mgrid[:12, :12] - 5.5
+    radius = np.hypot(x, y)
+    shapes = np.stack([np.abs(x) < 1.5, radius < 2, np.abs(radius - 4) < 1]).astype(np.float32)
+    kinds = rng.integers(0, 3, n)
+    noise = rng.uniform(0, 0.3, (n, 12, 12)).astype(np.float32)
+    return (0.7 * shapes[kinds] + noise)[..., None], KINDS[kinds]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return draw(150, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def made(drawn, tmp_path_factory):
+    """One run with labels, used by many tests and changed by none."""
+    images, labels = drawn
+    return run(images, tmp_path_factory.mktemp("runs") / "shapes", labels=labels, **QUICK | LONGER)
+
+
+def test_a_run_folder_holds_what_the_contract_says(made):
+    assert {file.name for file in made.path.iterdir()} == {
+        "run.yaml",
+        "model",
+        "latents.parquet",
+        "metrics.json",
+        "figures",
+        "report.html",
+        "logs",
+    }
+    assert {file.name for file in (made.path / "model").iterdir()} == {
+        "params.yaml",
+        "encoder.h5",
+        "decoder.h5",
+    }
+    figures = {file.stem for file in (made.path / "figures").iterdir()}
+    expected = "samples pairs loss latent_std explained_variance pca_map map_labels map_clusters confusion"
+    assert figures == set(expected.split()) | {"cluster_labels", "gini"} | {
+        f"cluster_{i:02d}" for i in range(5)
+    }
+    assert list(made.path.glob("logs/events.out.tfevents.*"))
+
+
+def test_latents_parquet_has_a_row_for_each_image(made, drawn):
+    table = pq.read_table(made.path / "latents.parquet")
+    columns = ["id", "split", "label", "z000", "z001", "z002", "z003", "map_x", "map_y", "cluster", "error"]
+    assert table.column_names == columns
+    assert len(table) == 150
+    assert table["label"].to_pylist() == drawn[1].tolist()
+    assert {name: table["split"].to_pylist().count(name) for name in ("train", "validation", "test")} == {
+        "train": 120,
+        "validation": 15,
+        "test": 15,
+    }
+
+
+def test_the_figures_are_those_of_the_latents(made, drawn):
+    images, labels = drawn
+    table = read_latents(made.path / "latents.parquet")
+    cae = CAE(path=made.path / "model", load=True)
+    np.testing.assert_allclose(table.latents, cae.encoder.predict(images), atol=1e-5)
+    found = made.metrics
+    for name in ("train", "validation", "test"):
+        rows = table.split == name
+        assert found["reconstruction"][name]["mse"] == pytest.approx(
+            cae.model.evaluate(images[rows]), rel=1e-4
+        )
+        assert found["reconstruction"][name]["mse"] == pytest.approx(table.errors[rows].mean(), rel=1e-4)
+    train = table.split == "train"
+    ginis = metrics.cluster_gini(table.clusters[train], labels[train])
+    assert found["clusters"]["gini"] == pytest.approx({str(name): value for name, value in ginis.items()})
+    assert found["clusters"]["gini_mean"] == pytest.approx(np.mean(list(ginis.values())))
+    assert found["clusters"]["purity"] == pytest.approx(metrics.purity(table.clusters[train], labels[train]))
+    assert found["clusters"]["sizes"] == {str(i): int((table.clusters[train] == i).sum()) for i in range(5)}
+    assert (found["clusters"]["k"], found["matched"]["k"]) == (5, 3)
+    assert len(found["projection"]["pca"]["explained_variance_ratio"]) == 4
+    assert found["latents"] == {"features": 4, "dead": 0}
+    # Three shapes as plain as these are told apart by every method
+    assert found["probe"]["logistic_ovr"]["test"] == 1.0
+    assert found["probe"]["knn"]["test"] == 1.0
+    assert found["clusters"]["purity"] > 0.95
+
+
+def test_every_figure_says_what_it_was_measured_on(made):
+    assert set(made.metrics["protocol"]) == {
+        "reconstruction",
+        "latents",
+        "probe.logistic_ovr",
+        "probe.knn",
+        "projection.pca",
+        "projection.map",
+        "clusters",
+        "matched",
+    }
+    for facts in made.metrics["protocol"].values():
+        assert "120 train images" in facts["fitted_on"]
+        assert facts["measured_on"]
+
+
+def test_seconds_cover_every_stage(made):
+    seconds = made.metrics["seconds"]
+    assert {"train", "encode", "probe", "map", "cluster", "total"} <= set(seconds)
+    assert seconds["total"] >= sum(value for name, value in seconds.items() if name != "total") > 0
+
+
+def test_run_yaml_says_how_to_do_it_again(made, drawn, tmp_path):
+    facts = yaml.safe_load((made.path / "run.yaml").read_text())
+    assert facts["n_images"] == {"train": 120, "validation": 15, "test": 15}
+    assert facts["image_shape"] == [12, 12, 1]
+    assert facts["seed"] == 0
+    assert {"caescope", "torch", "numpy"} <= set(facts["versions"])
+    again = run(drawn[0], tmp_path / "again", labels=drawn[1], verbose=0, **facts["options"])
+    first, second = (read_latents(folder / "latents.parquet") for folder in (made.path, again.path))
+    assert np.array_equal(first.split, second.split)
+    np.testing.assert_allclose(first.latents, second.latents, atol=1e-5)
+    assert again.facts["fingerprint"] == facts["fingerprint"]
+
+
+def test_without_labels_what_needs_them_is_absent(drawn, tmp_path):
+    found = run(drawn[0], tmp_path / "run", **QUICK).metrics
+    assert "probe" not in found
+    assert "matched" not in found
+    assert set(found["clusters"]) == {"k", "sizes"}
+    assert {"probe.knn", "matched"}.isdisjoint(found["protocol"])
+    assert "label" not in pq.read_schema(tmp_path / "run" / "latents.parquet").names
+    assert not (tmp_path / "run" / "figures" / "gini.png").exists()
+
+
+def test_labels_that_say_nothing_are_kept_and_not_judged(drawn, tmp_path, capsys):
+    found = run(drawn[0], tmp_path / "run", labels=["all"] * 150, **QUICK | {"verbose": "auto"}).metrics
+    assert "probe" not in found
+    assert "left out of the judgement" in capsys.readouterr().err
+    assert "label" in pq.read_schema(tmp_path / "run" / "latents.parquet").names
+
+
+def test_progress_goes_to_standard_error_alone(drawn, tmp_path, capsys):
+    run(drawn[0], tmp_path / "run", **QUICK | {"verbose": "auto"})
+    out, err = capsys.readouterr()
+    assert out == ""
+    for stage in ("train", "epoch 2/2", "encode", "map", "cluster", "figures"):
+        assert stage in err
+
+
+@pytest.mark.parametrize("method", ["pca", "umap"])
+def test_other_maps(drawn, tmp_path, method):
+    if method == "umap":
+        pytest.importorskip("umap")
+    found = run(drawn[0], tmp_path / "run", labels=drawn[1], map=method, **QUICK).metrics
+    assert found["projection"]["map"] == {"method": method}
+
+
+def test_fit_and_encode_give_what_run_gives(drawn, tmp_path):
+    first = read_latents(run(drawn[0], tmp_path / "run", **QUICK).path / "latents.parquet")
+    cae = fit(drawn[0], tmp_path / "model", **QUICK)
+    assert sorted(file.name for file in cae.path.iterdir()) == ["decoder.h5", "encoder.h5", "params.yaml"]
+    table = encode(tmp_path / "model", drawn[0], tmp_path / "z.parquet", verbose=0)
+    again = read_latents(tmp_path / "z.parquet")
+    for found in (table, again):
+        np.testing.assert_allclose(found.latents, first.latents, atol=1e-5)
+        np.testing.assert_allclose(found.errors, first.errors, atol=1e-5)
+        assert found.labels is None
+        assert found.split is None
+
+
+def test_analyze_judges_a_file_with_labels_given_later(made, drawn, tmp_path):
+    encode(made.path / "model", drawn[0], tmp_path / "z.parquet", verbose=0)
+    np.save(tmp_path / "y.npy", drawn[1])
+    result = analyze(tmp_path / "z.parquet", labels=tmp_path / "y.npy", clusters=4, verbose=0)
+    assert result.path == tmp_path / "z-analysis"
+    assert result.metrics["clusters"]["k"] == 4
+    assert result.metrics["probe"]["logistic_ovr"]["test"] == 1.0
+    assert "reconstruction" not in result.metrics
+    assert result.report.is_file()
+
+
+def test_analyze_judges_a_run_anew_and_keeps_the_rest(drawn, tmp_path):
+    np.savez(tmp_path / "shapes.npz", images=drawn[0], labels=drawn[1])
+    first = run(tmp_path / "shapes.npz", tmp_path / "run", **QUICK)
+    second = analyze(tmp_path / "run", clusters=3, verbose=0)
+    assert second.path == first.path
+    assert second.metrics["clusters"]["k"] == 3
+    assert second.metrics["reconstruction"] == first.metrics["reconstruction"]
+    assert second.facts["options"] == first.facts["options"] | {"clusters": 3}
+    assert (tmp_path / "run" / "model" / "encoder.h5").is_file()
+    sheets = {file.name for file in (tmp_path / "run" / "figures").glob("cluster_0*")}
+    assert sheets == {"cluster_00.png", "cluster_01.png", "cluster_02.png"}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run", "shapes.npz"]
+
+
+def mnist_like(path, content: bytes):
+    path.write_bytes(content)
+    return path
+
+
+def bad_inputs(tmp_path, images):
+    """Yield a name, a source, further arguments and a piece of the sentence for each kind of bad input."""
+    from PIL import Image
+
+    yield "no file", tmp_path / "nothing.npz", {}, "must exist"
+    evil = gzip.compress(pickle.dumps(print))
+    yield "pickle", mnist_like(tmp_path / "evil.pkl.gz", evil), {}, "Received"
+    whole = gzip.compress(np.random.default_rng(0).bytes(10_000))
+    yield (
+        "truncated gzip",
+        mnist_like(tmp_path / "cut.pkl.gz", whole[:5000]),
+        {},
+        "cut.pkl.gz must be readable",
+    )
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for i, size in enumerate([(8, 8), (8, 8), (9, 8)]):
+        Image.new("L", size).save(mixed / f"{i}.png")
+    yield "mixed sizes", mixed, {}, "size"
+    yield "NaN", np.full((30, 8, 8), np.nan), {}, "must be finite"
+    yield "infinite", np.full((30, 8, 8), np.inf), {}, "must be finite"
+    yield "range", images * 3, {}, "must lie in [0, 1]"
+    yield "labels", images, {"labels": [1, 2, 3]}, "labels must hold one value for each image"
+    (tmp_path / "empty").mkdir()
+    yield "empty folder", tmp_path / "empty", {}, "must hold images"
+    yield "K", images[:20], {"clusters": 21}, "The number of clusters must be at least 1 and at most"
+    yield "option", images, {"perplexity": 0}, "perplexity must be"
+    yield "name", images, {"latents": 3}, "An option must be one of latent_features"
+    yield "map", images, {"map": "som"}, "The map must be one of tsne, pca, umap"
+
+
+def test_bad_input_gets_a_sentence_and_leaves_nothing(tmp_path, drawn):
+    for name, source, arguments, piece in bad_inputs(tmp_path, drawn[0]):
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(CaescopeError) as caught:
+            run(source, tmp_path / "out", **QUICK | arguments)
+        message = str(caught.value)
+        assert piece in message, name
+        assert ". Received " in message, name
+        assert sorted(tmp_path.iterdir()) == before, name
+
+
+def test_a_failure_on_the_way_leaves_the_earlier_run(drawn, tmp_path, monkeypatch):
+    images, _ = drawn
+    run(images, tmp_path / "run", **QUICK)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+
+    def fail(_):
+        raise DataError("The report must fail", "a test", "Nothing to do.")
+
+    monkeypatch.setattr("caescope.pipeline.write_report", fail)
+    with pytest.raises(DataError):
+        run(images, tmp_path / "run", overwrite=True, **QUICK)
+    with pytest.raises(DataError):
+        run(images, tmp_path / "new", **QUICK)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")} == before
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_earlier_run_is_replaced_only_when_asked(drawn, tmp_path):
+    images, _ = drawn
+    run(images, tmp_path / "run", **QUICK)
+    with pytest.raises(OptionError, match="must be new or empty"):
+        run(images, tmp_path / "run", **QUICK)
+    replaced = run(images, tmp_path / "run", overwrite=True, **QUICK | {"clusters": 3})
+    assert replaced.metrics["clusters"]["k"] == 3
+
+
+def test_a_folder_of_something_else_is_never_replaced(drawn, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(OptionError, match="which holds something else"):
+        run(drawn[0], tmp_path, overwrite=True, **QUICK)
+    assert (tmp_path / "thesis.tex").read_text() == "precious"
+
+
+def test_encode_refuses_images_of_another_shape(made, tmp_path):
+    with pytest.raises(DataError, match="must have shape"):
+        encode(made.path / "model", np.zeros((3, 8, 8)), tmp_path / "z.parquet", verbose=0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", ["params.yaml", "encoder.h5", "decoder.h5"])
+def test_a_model_folder_with_a_file_missing_gets_a_sentence(drawn, tmp_path, missing):
+    CAE((12, 12, 1), 2, [2], path=tmp_path / "model").save()
+    (tmp_path / "model" / missing).unlink()
+    with pytest.raises(CaescopeError, match=missing):
+        encode(tmp_path / "model", drawn[0], tmp_path / "z.parquet", verbose=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("folder", ["nothing", "empty"])
+def test_analyze_refuses_what_is_no_run(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileFormatError):
+        analyze(tmp_path / folder, verbose=0)
+
+
+def test_metrics_are_plain_json(made):
+    text = (made.path / "metrics.json").read_text()
+    assert json.loads(text) == made.metrics
+    assert "NaN" not in text
+    assert "null" not in text
