@@ -1,4 +1,6 @@
+import gzip
 import os
+import pickle
 from pathlib import Path
 
 import matplotlib
@@ -21,3 +23,19 @@ def shared_data() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory) -> Path:
+    """scikit-learn's 1,797 real digits, brought to 28×28 pixels, in a file such as mnist.pkl.gz."""
+    from sklearn.datasets import load_digits
+
+    digits, labels = load_digits(return_X_y=True)
+    images = np.kron(digits.reshape(-1, 8, 8) / 17, np.ones((3, 3)))
+    pixels = np.pad(images, [(0, 0), (2, 2), (2, 2)]).reshape(-1, 784).astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    parts = order[:1200], order[1200:1500], order[1500:]
+    path = tmp_path_factory.mktemp("mnist") / "mnist.pkl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        pickle.dump(tuple((pixels[part], labels[part]) for part in parts), file, protocol=4)
+    return path

@@ -586,3 +586,19 @@ def test_a_path_that_cannot_be_written_is_told(tmp_path, name, message):
     with pytest.raises(OptionError, match=message):
         plots.save_figure(plots.plot_gini({0: 0.1}), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_style_leaves_other_settings_alone():
+    """A notebook's backend becomes interactive inside the first call, and must stay so."""
+    from caescope.plots.style import STYLE, styled
+
+    @styled
+    def first_figure():
+        assert mpl.rcParams["font.size"] == STYLE["font.size"]
+        mpl.interactive(True)
+
+    with mpl.rc_context({"font.size": 33}):
+        mpl.interactive(False)
+        first_figure()
+        assert mpl.is_interactive()
+        assert mpl.rcParams["font.size"] == 33

@@ -4,8 +4,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
+
+
+def plain_console(file: TextIO, quiet: bool = False) -> Console:
+    """Return a console that moves the cursor on terminals only; a notebook gets plain lines."""
+    is_terminal = file.isatty()
+    return Console(
+        file=file,
+        force_terminal=is_terminal,
+        force_jupyter=False,
+        color_system="auto" if is_terminal else None,
+        highlight=False,
+        soft_wrap=True,
+        quiet=quiet,
+    )
 
 
 class Stages:
@@ -26,7 +41,7 @@ class Stages:
     """
 
     def __init__(self, verbose: int | str = "auto"):
-        self.console = Console(file=sys.stderr, quiet=verbose == 0, highlight=False, soft_wrap=True)
+        self.console = plain_console(sys.stderr, quiet=verbose == 0)
         self.seconds: dict[str, float] = {}
         self.started = time.perf_counter()
 

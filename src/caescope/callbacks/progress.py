@@ -3,12 +3,12 @@
 import sys
 from typing import TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from caescope.callbacks.base import Callback
 from caescope.errors import OptionError
+from caescope.progress import plain_console
 
 MAX_LINES = 20
 
@@ -34,9 +34,8 @@ class Progress(Callback):
         self.bar: Bar | None = None
 
     def on_train_begin(self, logs=None):
-        console = Console(file=self.file or sys.stdout, highlight=False, soft_wrap=True)
-        self.console = console
-        if console.is_terminal and not console.is_jupyter and self.verbose != 2:
+        self.console = console = plain_console(self.file or sys.stdout)
+        if console.is_terminal and self.verbose != 2:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -1,6 +1,7 @@
 """What commands print on standard output."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ def print_run(run, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), "report": str(run.report), "metrics": run.metrics})
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from caescope.progress import plain_console
 
     table = Table(show_header=False)
     table.add_column("figure")
@@ -39,7 +41,7 @@ def print_run(run, as_json: bool) -> None:
         value = find(run.metrics, key)
         if value is not None:
             table.add_row(name, format(value, form))
-    Console().print(table)
+    plain_console(sys.stdout).print(table)
     click.echo(f"report: {run.report}")
 
 

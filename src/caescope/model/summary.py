@@ -1,9 +1,12 @@
 """The table that ``summary()`` prints."""
 
+import sys
+
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
+
+from caescope.progress import plain_console
 
 
 def summarize(network) -> None:
@@ -15,7 +18,7 @@ def summarize(network) -> None:
         table.add_column(column, justify="right")
     for name, kind, shape, count in _rows(network):
         table.add_row(name, kind, " × ".join(map(str, shape)), f"{count:,}")
-    Console().print(table)
+    plain_console(sys.stdout).print(table)
 
 
 def _rows(network) -> list[tuple[str, str, tuple[int, ...], int]]:

@@ -46,8 +46,20 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 8.5,
 }
 
+
+@contextmanager
+def _house_style() -> Iterator[None]:
+    # Not rc_context: it would also undo what a notebook's backend sets when the first figure is made
+    before = {name: mpl.rcParams[name] for name in STYLE}
+    mpl.rcParams.update(STYLE)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
+
+
 #: Decorator: draw in the house's style and leave the caller's settings as they were.
-styled = mpl.rc_context(STYLE)  # pyright: ignore[reportArgumentType]
+styled = _house_style()
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
