@@ -54,9 +54,11 @@ def draw_images(folder: Path, source: ArraySource, table: LatentTable, judgement
 def draw_reconstruction(folder: Path, cae, source: ArraySource, history) -> None:
     """Draw the loss of each epoch, and a few test images above their reconstructions."""
     test = np.flatnonzero(source.split == "test")
-    images = source.read(np.random.default_rng(0).permutation(test)[:N_PAIRS])
-    pairs = plots.plot_paired_imgs(images, cae.model.predict(images), N=len(images), size=1.5, shuffle=False)
-    _save(folder, "pairs", pairs)
+    shown = np.random.default_rng(0).permutation(test)[:N_PAIRS]
+    images = source.read(shown)
+    names = None if source.labels is None else source.labels[shown]
+    options = {"N": len(images), "size": 1.5, "shuffle": False, "labels": names}
+    _save(folder, "pairs", plots.plot_paired_imgs(images, cae.model.predict(images), **options))
     _save(folder, "loss", plots.plot_loss(history))
 
 

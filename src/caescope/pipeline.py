@@ -72,7 +72,9 @@ def run(
     """
     parsed, folder = parse_run_options(options), demand_free(out, overwrite)
     images = split_source(open_source(source, labels), parsed.seed)
-    demand_clusters_fit(parsed.clusters, int((images.split == "train").sum()))
+    n_training = int((images.split == "train").sum())
+    demand_clusters_fit(parsed.clusters, n_training)
+    parsed = parsed.resolve(images.shape, n_training)
     cae, stages = parsed.new_cae(images.shape), Stages(verbose)
     facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_array(images.images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
@@ -112,6 +114,7 @@ def fit(
     """
     parsed, folder = parse_run_options(options), demand_free(out, overwrite, mark="params.yaml")
     images = split_source(open_source(source), parsed.seed)
+    parsed = parsed.resolve(images.shape, int((images.split == "train").sum()))
     cae = parsed.new_cae(images.shape)
     with staged_folder(folder) as partial:
         _train(cae, images, parsed, Stages(verbose), verbose, log_dir)
@@ -219,16 +222,16 @@ def analyze(
 
 def _train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
     training, validation = (images.read(images.split == name) for name in ("train", "validation"))
-    epochs = options.epochs_for(len(training))
+    assert options.epochs is not None  # filled in by resolve
     callbacks = [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
     if log_dir is not None:
-        often = max(1, epochs // 10)
+        often = max(1, options.epochs // 10)
         callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
-    with stages.stage("train", f"{epochs} epochs of {len(training):,} images", spin=False):
+    with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images", spin=False):
         return cae.model.fit(
             training,
             batch_size=options.batch_size,
-            epochs=epochs,
+            epochs=options.epochs,
             verbose=0,
             callbacks=callbacks,
             validation_data=validation,

@@ -6,6 +6,8 @@ from typing import Any
 from caescope.data.sources import SPLITS
 from caescope.run_options import RunOptions
 
+MAP_NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
+
 
 def describe_protocol(
     n_images: Mapping[str, int], options: RunOptions, metrics: Mapping[str, Any]
@@ -13,7 +15,7 @@ def describe_protocol(
     """Return, for every figure that ``metrics`` holds, ``fitted_on`` and ``measured_on``."""
     train, validation, test = (f"{n_images[name]:,} {name} images" for name in SPLITS)
     every = f"all {sum(n_images.values()):,} images"
-    k, method = options.clusters, options.map
+    k, method = options.clusters, MAP_NAMES[options.map]
     protocol = {
         "reconstruction": {"fitted_on": train, "measured_on": f"{train}, {validation}, {test}, each apart"},
         "latents": {"fitted_on": train, "measured_on": every},

@@ -1,6 +1,6 @@
 """What a run can be asked for, parsed once."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from caescope.analysis.projection import make_projection
@@ -45,11 +45,10 @@ class RunOptions:
 
     def new_cae(self, input_shape: tuple[int, int, int], path=None) -> CAE:
         """Return an untrained CAE for images of this shape."""
-        is_large = min(input_shape[:2]) >= LARGE_IMAGE
         return CAE(
             input_shape,
             self.latent_features,
-            self.filters or ((8, 16, 32) if is_large else (8, 16)),
+            self.filters,
             self.kernel,
             self.stride,
             self.pool,
@@ -62,10 +61,15 @@ class RunOptions:
             device=self.device,
         )
 
-    def epochs_for(self, n_images: int) -> int:
-        """Return the epochs asked for, or the default for so many train images."""
+    def resolve(self, image_shape: tuple[int, int, int], n_images: int) -> "RunOptions":
+        """Return the options with the defaults for so many train images of this shape filled in."""
         steps = -(-n_images // self.batch_size)
-        return self.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps))
+        is_large = min(image_shape[:2]) >= LARGE_IMAGE
+        return replace(
+            self,
+            filters=self.filters or ((8, 16, 32) if is_large else (8, 16)),
+            epochs=self.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps)),
+        )
 
 
 def parse_run_options(options: dict[str, Any]) -> RunOptions:

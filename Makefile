@@ -1,0 +1,41 @@
+# Two commands are all that is needed: `make demo` and `make test`. DATA=file runs the demo on your images.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-run
+
+.PHONY: demo test check bench docs clean
+
+demo: $(VENV)/core
+	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py
+
+bench: $(VENV)/dev
+	$(BIN)/python benchmarks/mnist.py $(DATA)
+
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -b html docs docs/_build/html
+	@echo "docs: docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) docs/_build
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,docs]"
+	touch $@ $(VENV)/core
