@@ -21,7 +21,9 @@ def main(run: Path) -> None:
     figures = {name: Image.open(run / "figures" / f"{name}.png").convert("RGB") for name in names}
     right = [fit(figures[name], WIDTH) for name in names[1:]]
     height = sum(figure.height for figure in right) + 2 * GAP
-    left = fit(figures["map_labels"], round(figures["map_labels"].width * height / figures["map_labels"].height))
+    left = fit(
+        figures["map_labels"], round(figures["map_labels"].width * height / figures["map_labels"].height)
+    )
     picture = Image.new("RGB", (left.width + GAP + WIDTH, height), "white")
     picture.paste(left, (0, (height - left.height) // 2))
     y = 0

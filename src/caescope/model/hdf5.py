@@ -157,7 +157,8 @@ def _read(dataset: h5py.Dataset, path: Path) -> np.ndarray:
         raise ValueError("values that lie in another file")
     if dataset.dtype.kind != "f":
         raise ValueError(f"weights of type {dataset.dtype}")
-    values = dataset[()].astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is refused
+        values = dataset[()].astype(np.float32)
     if np.isfinite(values).all():
         return values
     raise ModelError(
