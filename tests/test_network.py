@@ -206,7 +206,7 @@ def test_summary_lists_layers_and_counts_weights(capsys):
         ({"y": np.zeros((3, 12, 12, 1))}, DataError, "x and y must hold as many images"),
         ({"epochs": 0}, OptionError, "epochs must be an integer of at least 1"),
         ({"batch_size": 0}, OptionError, "batch_size must be an integer of at least 1"),
-        ({"initial_epoch": 1}, OptionError, "initial_epoch must be at least 0 and below epochs"),
+        ({"initial_epoch": 1}, OptionError, "initial_epoch must be an integer from 0 to 0"),
         ({"validation_split": 1.0}, OptionError, "validation_split must lie in [0, 1)"),
         ({"validation_split": 0.999}, DataError, "validation_split must leave at least one image"),
         ({"validation_data": np.zeros((3, 4, 4, 1))}, DataError, "validation_data must have shape"),

@@ -263,7 +263,7 @@ def test_a_failure_on_the_way_leaves_the_earlier_run(drawn, tmp_path, monkeypatc
     def fail(_):
         raise DataError("The report must fail", "a test", "Nothing to do.")
 
-    monkeypatch.setattr("caescope.pipeline.write_report", fail)
+    monkeypatch.setattr("caescope.steps.write_report", fail)
     with pytest.raises(DataError):
         run(images, tmp_path / "run", overwrite=True, **QUICK)
     with pytest.raises(DataError):

@@ -2,30 +2,22 @@
 
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from caescope.analysis.judging import demand_clusters_fit, judge
-from caescope.analysis.latents import flatten_latents
-from caescope.analysis.reconstruction import image_errors, reconstruction_quality
+from caescope.analysis.judging import demand_clusters_fit
 from caescope.cae import CAE
-from caescope.callbacks import History, Progress, TensorBoard
-from caescope.data import SPLITS, ArraySource, assign_splits, load_labels, open_source, split_source
+from caescope.data import ArraySource, assign_splits, load_labels, open_source, split_source
 from caescope.errors import InputError, OptionError
-from caescope.figures import draw_images, draw_judgement, draw_reconstruction
+from caescope.figures import draw_reconstruction
 from caescope.progress import Stages
-from caescope.protocol import describe_protocol
-from caescope.report import write_report
-from caescope.run_folder import Run, describe, fingerprint_array, read_run, write_record
-from caescope.run_options import RunOptions, parse_run_options
+from caescope.run_folder import Run, describe, fingerprint_array, read_run
+from caescope.run_options import parse_run_options
 from caescope.staging import demand_free, staged_folder
+from caescope.steps import encode_images, figures_of, judge_into, train
 from caescope.table import LatentTable, read_latents
 
-CHUNK = 4096  # images whose reconstructions are in memory at a time
 JUDGING = ("map", "perplexity", "clusters", "seed")
 KEPT_FIGURES = ("samples.png", "pairs.png", "loss.png")
 
@@ -79,12 +71,12 @@ def run(
     facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_array(images.images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
     with staged_folder(folder) as partial:
-        history = _train(cae, images, parsed, stages, verbose, partial / "logs")
+        history = train(cae, images, parsed, stages, verbose, partial / "logs")
         cae.save(partial / "model")
-        table, reconstruction = _encode(cae, images, stages)
-        draw_reconstruction(_figures(partial), cae, images, history)
+        table, reconstruction = encode_images(cae, images, stages)
+        draw_reconstruction(figures_of(partial), cae, images, history)
         metrics = {"reconstruction": reconstruction, "seconds": {}}
-        _judge_into(partial, table, images, parsed, stages, facts, metrics)
+        judge_into(partial, table, images, parsed, stages, facts, metrics)
     return read_run(folder)
 
 
@@ -117,7 +109,7 @@ def fit(
     parsed = parsed.resolve(images.shape, int((images.split == "train").sum()))
     cae = parsed.new_cae(images.shape)
     with staged_folder(folder) as partial:
-        _train(cae, images, parsed, Stages(verbose), verbose, log_dir)
+        train(cae, images, parsed, Stages(verbose), verbose, log_dir)
         cae.save(partial)
     cae.path = folder
     return cae
@@ -160,7 +152,7 @@ def encode(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
-    table, _ = _encode(cae, open_source(source, labels), Stages(verbose))
+    table, _ = encode_images(cae, open_source(source, labels), Stages(verbose))
     table.write(out)
     return table
 
@@ -216,95 +208,8 @@ def analyze(
             for figure in (partial / "figures").glob("*.png"):
                 if figure.name not in KEPT_FIGURES:
                     figure.unlink()
-        _judge_into(partial, table, _reopen(old), parsed, Stages(verbose), facts, metrics)
+        judge_into(partial, table, _reopen(old), parsed, Stages(verbose), facts, metrics)
     return read_run(folder)
-
-
-def _train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
-    training, validation = (images.read(images.split == name) for name in ("train", "validation"))
-    assert options.epochs is not None  # filled in by resolve
-    callbacks = [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
-    if log_dir is not None:
-        often = max(1, options.epochs // 10)
-        callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
-    with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images", spin=False):
-        return cae.model.fit(
-            training,
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            verbose=0,
-            callbacks=callbacks,
-            validation_data=validation,
-        )
-
-
-def _encode(cae: CAE, images: ArraySource, stages: Stages) -> tuple[LatentTable, dict[str, Any]]:
-    """Return the latents and errors of all images, and the reconstruction's quality in each split."""
-    with stages.stage("encode", f"{len(images):,} images"):
-        latents = cae.encoder.predict(images.images)
-    with stages.stage("reconstruct", f"{len(images):,} images"):
-        errors = np.empty(len(images), np.float32)
-        quality = {}
-        for name in SPLITS if images.split is not None else ():
-            rows = np.flatnonzero(images.split == name)
-            quality[name], errors[rows] = _reconstruct(cae, images, latents, rows)
-        if images.split is None:
-            _, errors = _reconstruct(cae, images, latents, np.arange(len(images)))
-    table = LatentTable(images.ids, flatten_latents(latents), images.split, images.labels, errors=errors)
-    return table, quality
-
-
-def _reconstruct(cae: CAE, images: ArraySource, latents: np.ndarray, rows: np.ndarray):
-    """Return the mean quality over ``rows`` and the error of each, a chunk in memory at a time."""
-    errors, sums = [], {}
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        originals, reconstructions = images.read(chunk), cae.decoder.predict(latents[chunk])
-        errors.append(image_errors(originals, reconstructions))
-        for name, value in reconstruction_quality(originals, reconstructions).items():
-            sums[name] = sums.get(name, 0.0) + value * len(chunk) / len(rows)
-    return sums, np.concatenate(errors)
-
-
-def _judge_into(
-    partial: Path,
-    table: LatentTable,
-    images: ArraySource | None,
-    options: RunOptions,
-    stages: Stages,
-    facts: dict[str, Any],
-    metrics: dict[str, Any],
-) -> None:
-    """Judge the latents and write the table, figures, records and report into a run folder."""
-    assert table.split is not None
-    judgement = judge(
-        table.latents,
-        table.split,
-        table.labels,
-        stages.stage,
-        options.map,
-        options.perplexity,
-        options.clusters,
-        options.seed,
-    )
-    if table.labels is not None and judgement.probe is None:
-        stages.say("labels: left out of the judgement, which needs 2 to 200 different ones")
-    table = replace(table, map=judgement.map, clusters=judgement.assigned)
-    table.write(partial / "latents.parquet")
-    with stages.stage("figures", "drawing"):
-        draw_judgement(_figures(partial), table, judgement)
-        if images is not None:
-            draw_images(_figures(partial), images, table, judgement)
-    protocol = describe_protocol(facts["n_images"], options, metrics | judgement.metrics)
-    seconds = {"seconds": metrics["seconds"] | stages.total()}
-    write_record(partial, facts, metrics | judgement.metrics | seconds | {"protocol": protocol})
-    write_report(partial)
-
-
-def _figures(folder: Path) -> Path:
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    return figures
 
 
 def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:

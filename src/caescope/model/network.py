@@ -182,9 +182,10 @@ class Model(Network):
         The learning rate follows one cycle over the epochs asked for, and starts anew with every ``fit``.
         """
         training, validation = self._parse_data(x, y, validation_split, validation_data)
+        epochs = parse_integer(epochs, "epochs")
         plan = Plan(
-            epochs=parse_integer(epochs, "epochs"),
-            initial_epoch=parse_initial_epoch(initial_epoch, epochs),
+            epochs=epochs,
+            initial_epoch=parse_integer(initial_epoch, "initial_epoch", 0, epochs - 1),
             batch_size=parse_integer(BATCH_SIZE if batch_size is None else batch_size, "batch_size"),
             shuffle=bool(shuffle),
             learning_rate=self.learning_rate,
@@ -267,14 +268,4 @@ def parse_latents(latents, shape: tuple[int, ...], name: str = "latents") -> np.
         f"an array of shape {latents.shape}"
         + ("" if np.isfinite(latents).all() else " with NaN or infinity"),
         "Give what encoder.predict returned.",
-    )
-
-
-def parse_initial_epoch(value, epochs: int) -> int:
-    if hasattr(value, "__index__") and 0 <= int(value) < epochs:
-        return int(value)
-    raise OptionError(
-        "initial_epoch must be at least 0 and below epochs",
-        f"initial_epoch={value!r} and epochs={epochs!r}",
-        "Use 0 to train from the start.",
     )

@@ -50,12 +50,13 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def _house_style() -> Iterator[None]:
     # Not rc_context: it would also undo what a notebook's backend sets when the first figure is made
-    before = {name: mpl.rcParams[name] for name in STYLE}
-    mpl.rcParams.update(STYLE)
+    settings: Any = mpl.rcParams
+    before = {name: settings[name] for name in STYLE}
+    settings.update(STYLE)
     try:
         yield
     finally:
-        mpl.rcParams.update(before)
+        settings.update(before)
 
 
 #: Decorator: draw in the house's style and leave the caller's settings as they were.

@@ -1,0 +1,44 @@
+"""The figures that the tutorial promises on MNIST, for every seed."""
+
+import numpy as np
+import pytest
+
+from caescope import CAE, data, metrics
+from caescope.analysis.clustering import kmeans
+from caescope.analysis.latents import audit_latents
+from caescope.analysis.probe import logistic_ovr
+from caescope.analysis.projection import TSNEMap
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mnist(shared_data):
+    (x_train, y_train), _, (x_test, y_test) = data.load_mnist_pickle(shared_data / "mnist" / "mnist.pkl.gz")
+    return x_train.reshape(-1, 28, 28, 1), y_train, x_test.reshape(-1, 28, 28, 1), y_test
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2], ids="seed {}".format)
+def trained(request, mnist):
+    """An autoencoder with the library's own defaults, after five epochs."""
+    cae = CAE((28, 28, 1), 20, [8, 16], seed=request.param, device="cpu")
+    cae.model.fit(mnist[0], epochs=5, verbose=2)
+    return cae, request.param
+
+
+def test_five_epochs_rebuild_the_digits(trained, mnist):
+    cae, _ = trained
+    train, test = cae.model.evaluate(mnist[0]), cae.model.evaluate(mnist[2])
+    assert test <= 0.0100
+    assert abs(test - train) <= 0.05 * train
+
+
+def test_the_latents_know_the_digits(trained, mnist):
+    cae, seed = trained
+    x_train, y_train, x_test, y_test = mnist
+    latents = cae.encoder.predict(x_train)
+    assert audit_latents(latents)["dead"] == 0
+    assert logistic_ovr(latents, y_train, cae.encoder.predict(x_test), y_test, seed=seed).test >= 0.905
+    clusters = kmeans(TSNEMap(perplexity=40, seed=seed).fit_transform(latents), k=20, seed=seed)
+    ginis = metrics.cluster_gini(clusters.labels, y_train)
+    assert np.mean(list(ginis.values())) <= 0.12
