@@ -82,7 +82,7 @@ class ArraySource:
         return self.images.shape[1:]
 
     def read(self, indices) -> np.ndarray:
-        """Return the images at ``indices`` (integers, a slice or a mask), shape (n_indices, *shape)."""
+        """Return the images at ``indices`` (integers, a slice or a mask), channels last."""
         return self.images[indices]
 
 
