@@ -47,8 +47,12 @@ class CAE:
 
     Attributes
     ----------
-    model, encoder, decoder : Model, Network, Network
-        Images to images, images to latents, latents to images; they share their weights.
+    model : Model
+        Images to images.
+    encoder : Network
+        Images to latents; its weights are the model's.
+    decoder : Network
+        Latents to images; its weights are the model's.
     options : Options
         The options in their normal form.
 

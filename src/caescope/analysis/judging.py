@@ -25,7 +25,8 @@ class Judgement:
     ----------
     metrics : dict
         The part of metrics.json that follows from latents and labels.
-    map, pca_map : numpy.ndarray, shape (n_images, 2), float32
+    map : numpy.ndarray, shape (n_images, 2), float32
+    pca_map : numpy.ndarray, shape (n_images, 2), float32
     clusters : Clusters
         Fitted on the map of the train images.
     assigned : numpy.ndarray, shape (n_images,), int32

@@ -28,8 +28,10 @@ class Probe:
         "logistic_ovr" or "knn".
     classes : list
         All labels of training and test set, sorted, as plain Python values.
-    train, test : float, in [0, 1]
-        Accuracies.
+    train : float, in [0, 1]
+        Accuracy on the training set.
+    test : float, in [0, 1]
+        Accuracy on the test set.
     confusion : numpy.ndarray, shape (n_classes, n_classes), int64
         Counts on the test set: rows are the true labels, columns what was predicted.
     report : dict

@@ -29,8 +29,10 @@ class Network:
     ----------
     module : torch.nn.Module
         The network itself: tensors in, tensors out, channels last.
-    input_shape, output_shape : tuple of int
-        Of one item, without the axis of the images.
+    input_shape : tuple of int
+        Of one item that comes in, without the axis of the images.
+    output_shape : tuple of int
+        Of one item that goes out.
     """
 
     def __init__(self, name: str, module: nn.Module, options: Options, device: torch.device):
