@@ -9,6 +9,8 @@ import torch
 import yaml
 
 from caescope import CAE
+from caescope.errors import InputError
+from caescope.model.hdf5 import read_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
 keras = pytest.importorskip("keras", reason="needs Keras 3, which the extra dev installs")
@@ -144,6 +146,54 @@ def test_we_load_what_keras_writes(name, layout, tmp_path, rng):
     images, latents = data_for(cae.options, rng)
     np.testing.assert_allclose(loaded.encoder.predict(images), run_keras(encoder, images), atol=1e-5)
     np.testing.assert_allclose(loaded.decoder.predict(latents), run_keras(decoder, latents), atol=1e-5)
+
+
+def wrap(stack, n):
+    """A model in a model, as some people build them: convolutions inside, the dense layer outside."""
+    first, *rest = stack
+    return keras.Sequential([first, keras.Sequential([first, *rest[:n]]), *rest[n:]])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("outer", [0, 3])
+def test_a_model_in_a_model_is_read_in_its_order(layout, outer, tmp_path):
+    options = CAE(**OPTIONS["colour"]).options
+    for _ in range(outer):  # Keras's own counters of names go on
+        keras_encoder(options)
+    plain = keras_encoder(options)
+    nested = wrap([keras.Input(options.input_shape), *plain.layers[1:]], -2)
+    randomise(nested, 0)
+    path = tmp_path / "encoder.h5"
+    LAYOUTS[layout](nested, path)
+    found = read_weights(path, [weight.shape for weight in plain.get_weights()])
+    assert all(np.array_equal(a, b) for a, b in zip(found, nested.get_weights(), strict=True))
+
+
+def test_weights_whose_order_is_not_in_the_file_are_refused(tmp_path):
+    options = CAE(**OPTIONS["grey"]).options
+    plain = keras_encoder(options)
+    nested = wrap([keras.Input(options.input_shape), *plain.layers[1:]], 2)
+    save_keras3_weights(nested, tmp_path / "encoder.h5")
+    with pytest.raises(InputError, match="whose order the file does not keep"):
+        read_weights(tmp_path / "encoder.h5", [weight.shape for weight in plain.get_weights()])
+
+
+def test_a_file_as_keras_2_wrote_it_is_read(tmp_path, rng):
+    """Built by hand: names as bytes, and layers without weights among the others."""
+    arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((3, 3, 1, 2), (2,), (8, 3), (3,))]
+    weights = {"block1_conv": arrays[:2], "pool": [], "flatten_4": [], "dense_11": arrays[2:]}
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = np.array([name.encode() for name in ["input_1", *weights]])
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+        file.create_group("input_1").attrs["weight_names"] = np.array([], dtype="S1")
+        for name, pair in weights.items():
+            group = file.create_group(name)
+            names = [f"{name}/{kind}:0" for kind in ("kernel", "bias")][: len(pair)]
+            group.attrs["weight_names"] = np.array([n.encode() for n in names], dtype="S32")
+            for key, array in zip(names, pair, strict=True):
+                group[key] = array
+    found = read_weights(tmp_path / "w.h5", [array.shape for array in arrays])
+    assert all(np.array_equal(a, b) for a, b in zip(found, arrays, strict=True))
 
 
 def test_an_older_folder_with_tuples_and_no_latent_activation_means_relu(tmp_path, rng):

@@ -190,6 +190,22 @@ def absurd_size(folder):
     replace_bias(folder, make)
 
 
+def oversized_chunk(folder):
+    """Reading any value would unpack the whole chunk, here 256 MiB of zeros in a file of 1 MB."""
+
+    def make(group):
+        options = {"maxshape": (None,), "chunks": (2**26,), "compression": "gzip", "shuffle": True}
+        group.create_dataset("bias:0", data=np.ones(2, np.float32), **options)
+
+    replace_bias(folder, make)
+
+
+def circle(folder):
+    with h5py.File(folder / "encoder.h5", "w") as file:
+        layers = file.create_group("layers")
+        layers.create_group("functional")["layers"] = layers
+
+
 def missing_tensor(folder):
     replace_bias(folder, lambda _: None)
 
@@ -242,6 +258,8 @@ HOSTILE = {
     external_storage: "values that lie in another file",
     virtual_dataset: "values that lie in another file",
     absurd_size: "must hold weights of the shapes",
+    oversized_chunk: "chunks larger than the weights in them",
+    circle: "a group that comes twice",
     missing_tensor: "no bias:0",
     extra_tensor: "must hold weights of the shapes",
     missing_layer: "must hold weights of the shapes",
@@ -315,6 +333,27 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+FORMAT_1 = """\
+filters: [2, 4]
+input_shape: [8, 8, 1]
+kernel: [3, 3]
+latent_features: 3
+lossfn: mse
+optimizer: adamax
+pool: [2, 2]
+stride: 1
+latent_activation: linear
+format_version: 1
+caescope_version: 0.1.0
+"""
+
+
+def test_params_of_format_1_are_read(folder):
+    before = load_model(folder)[0]
+    (folder / "params.yaml").write_text(FORMAT_1)
+    assert load_model(folder)[0] == before
+
+
 def test_saving_again_replaces_the_three_files_and_nothing_else(folder):
     (folder / "notes.txt").write_text("mine")
     cae = CAE((8, 8, 1), 5, [3], path=folder, seed=1)
@@ -337,6 +376,52 @@ def test_a_save_that_fails_before_the_first_file_changes_nothing(folder, monkeyp
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+def fail_at(monkeypatch, folder, turn: int) -> None:
+    """Let the ``turn``-th file or folder that would take its place in or as ``folder`` not do so."""
+    real, turns = os.replace, iter(range(1, 100))
+
+    def replace(source, target):
+        if folder in (target, target.parent) and next(turns) == turn:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+def content(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+@pytest.mark.parametrize("lost", [None, "encoder.h5", "params.yaml"])
+def test_a_save_that_fails_half_way_puts_the_old_set_back(folder, monkeypatch, turn, lost):
+    (folder / "notes.txt").write_text("mine")
+    if lost:
+        (folder / lost).unlink()
+    before = content(folder)
+    fail_at(monkeypatch, folder, turn)
+    with pytest.raises(ModelError, match="No space left on device"):
+        CAE((8, 8, 1), 3, [2, 4], path=folder, seed=1).save()
+    assert content(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_first_save_that_fails_leaves_no_folder(tmp_path, monkeypatch):
+    fail_at(monkeypatch, tmp_path / "model", 1)
+    with pytest.raises(ModelError, match="No space left on device"):
+        CAE((8, 8, 1), 3, [2], path=tmp_path / "model").save()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_the_others_alone(folder):
+    (folder / "decoder.h5").unlink()
+    (folder / "decoder.h5").mkdir()
+    before = (folder / "encoder.h5").read_bytes()
+    with pytest.raises(ModelError, match="The model folder must be writable"):
+        CAE((8, 8, 1), 3, [2, 4], path=folder, seed=1).save()
+    assert (folder / "encoder.h5").read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="The model folder must be writable"):
@@ -349,3 +434,4 @@ def test_new_files_can_be_read_by_others(folder):
     mask = os.umask(0)
     os.umask(mask)
     assert all(path.stat().st_mode & 0o777 == 0o666 & ~mask for path in folder.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~mask

@@ -82,7 +82,7 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
             content.write(chunk)
             if content.tell() > limit:
                 raise FileFormatError(
-                    f"{path} must hold at most {limit / 2**20:.0f} MiB",
+                    f"{path} must hold at most {limit / 2**20:g} MiB",
                     "more than that",
                     "Check that it is the file that you mean, or split it.",
                 )

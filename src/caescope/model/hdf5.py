@@ -20,6 +20,7 @@ from caescope.files import decoding, existing_file
 
 KERAS_VERSION = "2.13.1"  # the last whose own format this was; Keras reads but does not check it
 MAX_NAMES = 10_000
+MAX_CHUNK = 2**20  # bytes; what a writer may choose for small weights that could grow
 
 
 def format_weights(layer_names: Sequence[str], arrays: Sequence[np.ndarray]) -> bytes:
@@ -98,19 +99,33 @@ def _find_keras3(root: h5py.Group, ranks: Sequence[int]) -> Iterator[h5py.Datase
     """Yield what lies under ``layers``, in the order that the kernels' numbers of axes ask for.
 
     Keras 3 names layers by class and number and HDF5 lists them by alphabet, so the order between a dense
-    layer and the convolutions is not in the file; among layers of a kind the numbers tell it.
+    layer and the convolutions is not in the file; among layers of a kind in one model the numbers tell it.
     """
     layers: dict[int, list[Any]] = {}
-    for name in sorted(root, key=_number):
-        layer = _child(root, name)
-        variables = _child(layer, "vars") if "vars" in layer else ()
-        if len(variables):
-            layers.setdefault(len(_child(variables, "0").shape), []).append(variables)
+    places: dict[int, str] = {}
+    for place, variables in _find_variables(root, set()):
+        rank = len(_child(variables, "0").shape)
+        layers.setdefault(rank, []).append(variables)
+        if places.setdefault(rank, place) != place:
+            raise ValueError(f"layers at {places[rank]} and {place}, whose order the file does not keep")
     leftover = [rank for rank, groups in layers.items() for _ in groups[ranks.count(rank) :]]
     for rank in [*ranks, *leftover]:
         for group in layers.get(rank, [])[:1]:
             del layers[rank][0]
             yield from (_child(group, name) for name in sorted(map(str, group), key=int))
+
+
+def _find_variables(root: h5py.Group, seen: set[h5py.Group]) -> Iterator[tuple[str, h5py.Group]]:
+    """Yield the kind and the variables of each layer that has some; a model among them has its own layers."""
+    if root in seen:
+        raise ValueError("a group that comes twice")  # hard links can form circles
+    seen.add(root)
+    for name in sorted(root, key=_number):
+        layer = _child(root, name)
+        if "vars" in layer and len(_child(layer, "vars")):
+            yield f"{root.name}/{name.removesuffix(f'_{_number(name)}')}", _child(layer, "vars")
+        if "layers" in layer:
+            yield from _find_variables(_child(layer, "layers"), seen)
 
 
 def _number(name: str) -> int:
@@ -155,6 +170,8 @@ def _read(dataset: h5py.Dataset, path: Path) -> np.ndarray:
     """Read a dataset whose shape is known to be right, if its values are its own and are finite numbers."""
     if dataset.is_virtual or dataset.external:
         raise ValueError("values that lie in another file")
+    if dataset.chunks and prod(dataset.chunks) * dataset.dtype.itemsize > max(dataset.nbytes, MAX_CHUNK):
+        raise ValueError("chunks larger than the weights in them")  # HDF5 unpacks a whole chunk in memory
     if dataset.dtype.kind != "f":
         raise ValueError(f"weights of type {dataset.dtype}")
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is refused

@@ -6,7 +6,8 @@ and ``caescope_version``. Older writers stop after the eight, put tuples as ``!!
 mean a ReLU after the latents.
 
 To change the format: raise FORMAT_VERSION; let `read_params` still read every earlier version, filling in
-what it meant; add to ``tests/formats`` a small folder of the new version, made by the release that writes it.
+what it meant; and keep in ``tests/test_persistence.py`` the text of a params.yaml as the old version
+wrote it.
 """
 
 from pathlib import Path

@@ -23,7 +23,8 @@ FILES = ("encoder.h5", "decoder.h5", "params.yaml")
 def save_model(folder: str | os.PathLike, options: Options, encoder: Encoder, decoder: Decoder) -> None:
     """Write a model folder; all three files are complete on the disk before the first takes its place.
 
-    Other files in the folder stay as they are.
+    A new folder appears as a whole. In one that exists, the earlier three files come back if one of the new
+    ones cannot take its place; other files stay as they are.
 
     Raises
     ------
@@ -40,17 +41,38 @@ def save_model(folder: str | os.PathLike, options: Options, encoder: Encoder, de
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
         try:
+            new = partial / "new"
+            new.mkdir()  # unlike what mkdtemp makes, others may read it
             for name in FILES:
-                write_atomically(partial / name, contents[name])
-            folder.mkdir(exist_ok=True)
-            for name in FILES:
-                os.replace(partial / name, folder / name)
+                write_atomically(new / name, contents[name])
+            if folder.exists():
+                _replace_files(new, folder, old=partial / "old")
+            else:
+                os.replace(new, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise ModelError(
             "The model folder must be writable", f"{folder} ({error.strerror})", "Give another path."
         ) from error
+
+
+def _replace_files(new: Path, folder: Path, old: Path) -> None:
+    """Move the files of ``new`` into ``folder``, or put back what was there; ``old`` keeps copies of it."""
+    old.mkdir()
+    for name in FILES:
+        if (folder / name).exists():
+            shutil.copy2(folder / name, old / name)
+    try:
+        for name in FILES:
+            os.replace(new / name, folder / name)
+    except BaseException:
+        for name in FILES:
+            if (old / name).exists():
+                os.replace(old / name, folder / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def load_model(folder: str | os.PathLike) -> tuple[Options, list[np.ndarray], list[np.ndarray]]:

@@ -49,9 +49,9 @@ def set_weights(module: Encoder | Decoder, arrays: Sequence[np.ndarray]) -> None
     Raises
     ------
     ModelError
-        If their number or a shape differs; no weight has changed then.
+        If their number or a shape differs, or one does not hold numbers; no weight has changed then.
     """
-    arrays = [np.asarray(array) for array in arrays]
+    arrays = [_parse_numbers(array) for array in arrays]
     expected = weight_shapes(module)
     if [array.shape for array in arrays] != expected:
         raise ModelError(
@@ -61,8 +61,21 @@ def set_weights(module: Encoder | Decoder, arrays: Sequence[np.ndarray]) -> None
         )
     with torch.no_grad():
         for (_, layer), kernel, bias in zip(layers_of(module), arrays[::2], arrays[1::2], strict=True):
-            layer.weight.copy_(torch.tensor(kernel.transpose(_to_torch(kernel.ndim)), dtype=torch.float32))
-            _bias(layer).copy_(torch.tensor(bias, dtype=torch.float32))
+            layer.weight.copy_(torch.tensor(kernel.transpose(_to_torch(kernel.ndim))))
+            _bias(layer).copy_(torch.tensor(bias))
+
+
+def _parse_numbers(array) -> np.ndarray:
+    """Return weights from outside as float32."""
+    try:
+        numbers = np.asarray(array)
+        if numbers.dtype.kind not in "fiub":
+            raise TypeError(f"an array of dtype {numbers.dtype}")
+    except (TypeError, ValueError) as error:
+        advice = "Give what get_weights returned for the same options."
+        raise ModelError("Weights must be arrays of numbers", str(error).rstrip("."), advice) from error
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, as in PyTorch
+        return numbers.astype(np.float32)
 
 
 def _bias(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
