@@ -52,7 +52,7 @@ def main():
 @device_option
 @output_options
 def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quiet: bool):
-    """Run the whole job on 1,797 handwritten digits that come with scikit-learn.
+    """Run the whole job on 1,797 digits of scikit-learn.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quie
 @overwrite_option
 @output_options
 def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options):
-    """Train on SOURCE, judge the latents, and write all of it into a run folder.
+    """Train on SOURCE, judge the latents, write a run folder.
 
     SOURCE is a folder of images, an IDX, NPY or NPZ file, a MNIST pickle, or the name digits or mnist.
 
@@ -99,7 +99,7 @@ def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: b
 @overwrite_option
 @output_options
 def fit(source: str, out: Path, log_dir: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options):
-    """Train an autoencoder on SOURCE and write its model folder.
+    """Train on SOURCE and write a model folder.
 
     \b
     Example:
@@ -120,7 +120,7 @@ def fit(source: str, out: Path, log_dir: Path | None, overwrite: bool, as_json: 
 @overwrite_option
 @output_options
 def encode(model, source, out, labels, device, overwrite, as_json, quiet):
-    """Write the latents and reconstruction error of every image of SOURCE as Parquet.
+    """Write latents and reconstruction errors of SOURCE's images.
 
     \b
     Example:
@@ -142,9 +142,10 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet):
 @output_options
 @click.pass_context
 def analyze(context, latents, out, labels, overwrite, as_json, quiet, **_):
-    """Judge LATENTS, a Parquet file or a run folder: probes, map, clusters, figures, report.
+    """Judge LATENTS, a Parquet file or a run folder.
 
-    Options that are not given are those of the run folder.
+    Writes probes, a map, clusters, figures and a report. Options that are not given are those of the run
+    folder.
 
     \b
     Example:
@@ -197,7 +198,7 @@ def inspect(model: Path, as_json: bool):
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def doctor(as_json: bool):
-    """Show what this machine offers: versions, processors, GPU, extras, caches.
+    """Show this machine's versions, processors, GPU and extras.
 
     \b
     Example:
