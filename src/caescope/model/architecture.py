@@ -3,6 +3,7 @@
 A permuted view is all that PyTorch's own channels-first order costs: the memory stays as it is.
 """
 
+from functools import cache
 from itertools import pairwise
 from math import prod
 
@@ -25,6 +26,52 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return super().forward(input if self.margins is None else F.pad(input, self.margins))
+
+
+class UpsampledConv2d(SameConv2d):
+    """Nearest up-sampling followed by a convolution, without ever holding the large input.
+
+    Neighbouring pixels of an up-sampled picture are copies, so the taps of the kernel that fall on the same
+    pixel of the small picture can be summed beforehand. What is left is one convolution of the small picture
+    for each of the ``step × step`` places that an output pixel can have within its cell, and a shuffle. The
+    weights stay those of the plain convolution, and so does the result but for rounding.
+
+    Source: Shi et al. (2016), https://arxiv.org/abs/1609.05158 (the shuffle).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: Pair, step: Pair):
+        super().__init__(channels_in, channels_out, kernel)
+        self.step = step
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        size = self.step[0]
+        if self.step != (size, size):  # the shuffle knows square cells only
+            return super().forward(F.interpolate(input, scale_factor=self.step, mode="nearest"))
+        if size == 1:
+            return super().forward(input)
+        (rows, tall), (columns, wide) = (_folding(k, size, self.weight.device) for k in self.kernel_size)
+        folded = torch.einsum("oiyx,pty,qux->opqitu", self.weight, rows, columns).flatten(0, 2)
+        bias = None if self.bias is None else self.bias.repeat_interleave(size * size)
+        symmetric = tall[0] == tall[1] and wide[0] == wide[1]
+        x = input if symmetric else F.pad(input, (*wide, *tall))
+        y = F.conv2d(x, folded, bias, padding=(tall[0], wide[0]) if symmetric else 0)
+        return F.pixel_shuffle(y, size)  # (n, o · size · size, h, w) to (n, o, h · size, w · size)
+
+
+@cache
+def _folding(kernel: int, size: int, device: torch.device) -> tuple[torch.Tensor, Pair]:
+    """Return which pixel of the small picture each tap falls on, along one axis, and the padding there.
+
+    The first, of shape (size, taps, kernel), is 1 where the output pixel at that place of its cell sees that
+    small pixel through that tap of the kernel, else 0.
+    """
+    before, _ = _same_padding(kernel, 1)
+    falls_on = [[(place + tap - before) // size for tap in range(kernel)] for place in range(size)]
+    first, last = falls_on[0][0], falls_on[-1][-1]
+    small_pixels = torch.arange(first, last + 1)
+    with torch.inference_mode(False):  # or a folding made while predicting could not serve training
+        folding = (torch.tensor(falls_on)[:, None, :] == small_pixels[:, None]).to(device, torch.float32)
+    return folding, (-first, last)
 
 
 def _same_padding(kernel: int, stride: int) -> Pair:
@@ -79,7 +126,8 @@ class Decoder(nn.Module):
         if options.latent_features is not None:
             self.dense = nn.Linear(options.latent_features, prod(options.stage_shape))
         self.convolutions = nn.ModuleList(
-            SameConv2d(c_in, c_out, options.kernel) for c_in, c_out in pairwise(channels)
+            UpsampledConv2d(c_in, c_out, options.kernel, options.downsampling)
+            for c_in, c_out in pairwise(channels)
         )
         self.top, _, self.left, _ = _edges(options)
 
@@ -89,16 +137,10 @@ class Decoder(nn.Module):
             x = F.relu(self.dense(x)).unflatten(1, self.options.stage_shape)  # (n, h', w', f)
         x = x.permute(0, 3, 1, 2)  # (n, f, h', w')
         for i, convolution in enumerate(self.convolutions):
-            x = F.relu(x) if i else x
-            x = convolution(_upsample(x, self.options.downsampling))  # (n, f, h'·step, w'·step)
+            x = convolution(F.relu(x) if i else x)  # (n, f, h'·step, w'·step)
         height, width, _ = self.options.input_shape
         x = x[:, :, self.top : self.top + height, self.left : self.left + width]  # (n, c, h, w)
         return torch.sigmoid(x).permute(0, 2, 3, 1)  # (n, h, w, c)
-
-
-def _upsample(x: torch.Tensor, step: Pair) -> torch.Tensor:
-    """Repeat every pixel ``step`` times along each axis (nearest up-sampling)."""
-    return x if step == (1, 1) else F.interpolate(x, scale_factor=step, mode="nearest")
 
 
 class Autoencoder(nn.Module):
