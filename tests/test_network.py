@@ -5,6 +5,8 @@ import torch
 from caescope import CAE
 from caescope.callbacks import Callback, History
 from caescope.errors import DataError, ModelError, OptionError, TrainingError
+from caescope.model.memory import batches_of
+from caescope.model.optimizers import OPTIMIZERS, make_optimizer
 
 SHAPE = (12, 12, 1)
 
@@ -172,6 +174,68 @@ def test_a_loss_that_is_no_number_ends_training_with_a_sentence(images):
     cae = new(optimizer="sgd", learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"The loss must stay finite\. Received loss=.* in epoch 1"):
         cae.model.fit(images, epochs=3, batch_size=8, verbose=0)
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_weights(images):
+    class Spoil(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+            if epoch == 2:
+                self.good = self.model.get_weights()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.epoch == 2:
+                next(self.model.module.parameters()).data.fill_(float("nan"))
+
+    cae, spoil = new(), Spoil()
+    with pytest.raises(TrainingError, match=r"in epoch 3 at learning rate .* holds the weights with which"):
+        cae.model.fit(images, epochs=5, batch_size=8, verbose=0, callbacks=[spoil])
+    for weight, good in zip(cae.model.get_weights(), spoil.good, strict=True):
+        np.testing.assert_array_equal(weight, good)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+@pytest.mark.parametrize("job", ["fit", "evaluate", "predict"])
+def test_running_out_of_memory_names_the_batch_size_and_suggests_half(images, error, job, monkeypatch):
+    cae = new()
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cae.model.module, "forward", fail)
+    with pytest.raises(TrainingError, match=r"out of memory with batch_size=48\. Use batch_size=24\."):
+        getattr(cae.model, job)(images, batch_size=48)
+
+
+def test_memory_that_the_processor_has_not_is_named_too():
+    with (
+        pytest.raises(TrainingError, match=r"out of memory with batch_size=1\. Use smaller images"),
+        batches_of(1),
+    ):
+        torch.empty(2**60)
+    with pytest.raises(RuntimeError, match="anything else"), batches_of(1):
+        raise RuntimeError("anything else")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weights_laid_end_to_end_take_the_same_steps(optimizer):
+    def trained(end_to_end):
+        torch.manual_seed(0)
+        layers = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3))
+        kind, peak, arguments = OPTIMIZERS[optimizer]
+        steps = kind(layers.parameters(), lr=peak, **arguments)
+        if end_to_end:
+            options = {name: value for name, value in steps.param_groups[0].items() if name != "params"}
+            steps, _ = make_optimizer(optimizer, layers.parameters(), peak, 10)
+            steps.param_groups[0].update(options)
+        for _ in range(4):
+            steps.zero_grad(set_to_none=False)
+            layers(torch.ones(2, 5)).square().sum().backward()
+            steps.step()
+        return [weight.detach() for weight in layers.parameters()]
+
+    for one, other in zip(trained(True), trained(False), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_weights_come_back_as_they_were_set():

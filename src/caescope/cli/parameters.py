@@ -78,7 +78,7 @@ training_options = _group(
     click.option(
         "--epochs", type=int, help="Times that every image is seen.  [default: 5, more on small collections]"
     ),
-    click.option("--batch-size", type=int, default=64, show_default=True, help="Images for each step."),
+    click.option("--batch-size", type=int, default=128, show_default=True, help="Images for each step."),
 )
 
 judging_options = _group(

@@ -12,12 +12,13 @@ from caescope.errors import DataError, OptionError
 from caescope.images import parse_images
 from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
+from caescope.model.memory import batches_of
 from caescope.model.options import Options
 from caescope.model.summary import summarize
 from caescope.model.training import ImagePairs, Plan, mean_loss, train
 from caescope.parsing import parse_integer
 
-BATCH_SIZE = 64
+BATCH_SIZE = 128
 PREDICT_BATCH_SIZE = 512
 N_PREVIEW = 6
 
@@ -67,7 +68,7 @@ class Network:
         size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
         result = np.empty((len(x), *self.output_shape), np.float32)
         self.module.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), batches_of(size):
             for start in range(0, len(x), size):
                 batch = torch.from_numpy(x[start : start + size]).to(self.device)
                 result[start : start + size] = self.module(batch).cpu().numpy()
@@ -152,7 +153,7 @@ class Model(Network):
         y : array_like of the same shape, optional
             What x should become; x itself by default.
         batch_size : int, optional
-            Images for each step; 64 by default.
+            Images for each step; 128 by default.
         epochs, initial_epoch : int
             Training goes from ``initial_epoch`` up to ``epochs``.
         verbose : {"auto", 0, 1, 2}
@@ -177,7 +178,7 @@ class Model(Network):
         DataError, OptionError
             If images or an argument cannot be used.
         TrainingError
-            If the loss is no longer finite.
+            If the loss is no longer finite, or a batch does not fit into memory.
 
         Notes
         -----
@@ -218,7 +219,8 @@ class Model(Network):
             Accepted because Keras has it; nothing is printed.
         """
         size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
-        return mean_loss(self, self._parse_pairs(x, y), size)
+        with batches_of(size):
+            return mean_loss(self, self._parse_pairs(x, y), size)
 
     def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:
         pairs = self._parse_pairs(x, y)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from caescope.callbacks import CallbackList
 from caescope.errors import TrainingError
 from caescope.model.losses import LOSSES
+from caescope.model.memory import batches_of
 from caescope.model.optimizers import make_optimizer
 
 
@@ -64,7 +66,8 @@ def train(model, training: ImagePairs, validation: ImagePairs | None, plan: Plan
     """Train ``model.module`` in place; ``model.stop_training`` ends it after the current batch.
 
     The loss of an epoch is the mean over its images as they were met, so the first epoch's is high;
-    ``val_loss`` is measured when the epoch has ended.
+    ``val_loss`` is measured when the epoch has ended. A loss that is no longer finite ends training and puts
+    back the weights with which the epoch began.
     """
     steps = plan.steps(len(training))
     optimizer, schedule = make_optimizer(
@@ -80,7 +83,8 @@ def train(model, training: ImagePairs, validation: ImagePairs | None, plan: Plan
     for epoch in range(plan.initial_epoch, plan.epochs):
         callbacks.on_epoch_begin(epoch)
         order = torch.randperm(len(training), generator=generator) if plan.shuffle else None
-        logs = _train_epoch(model, training, order, plan, optimizer, schedule, callbacks, epoch)
+        with batches_of(plan.batch_size), _last_good_weights(model.module):
+            logs = _train_epoch(model, training, order, plan, optimizer, schedule, callbacks, epoch)
         if validation is not None:
             callbacks.on_test_begin()
             logs["val_loss"] = mean_loss(model, validation, plan.batch_size)
@@ -89,6 +93,19 @@ def train(model, training: ImagePairs, validation: ImagePairs | None, plan: Plan
         if model.stop_training:
             break
     callbacks.on_train_end(logs)
+
+
+@contextmanager
+def _last_good_weights(module: torch.nn.Module) -> Iterator[None]:
+    """Put the weights back if training fails."""
+    good = [weight.detach().clone() for weight in module.parameters()]
+    try:
+        yield
+    except TrainingError:
+        with torch.no_grad():
+            for weight, value in zip(module.parameters(), good, strict=True):
+                weight.copy_(value)
+        raise
 
 
 def _train_epoch(model, pairs: ImagePairs, order, plan: Plan, optimizer, schedule, callbacks, epoch: int):
@@ -100,7 +117,7 @@ def _train_epoch(model, pairs: ImagePairs, order, plan: Plan, optimizer, schedul
         callbacks.on_train_batch_begin(step)
         rate = schedule.get_last_lr()[0]
         # Gradients are cleared here and not after the step, so that callbacks can still see them
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=False)
         loss = loss_of(module(inputs), targets)
         loss.backward()
         optimizer.step()
@@ -120,7 +137,8 @@ def _finite(loss: float, epoch: int, rate: float) -> float:
     raise TrainingError(
         "The loss must stay finite",
         f"loss={loss} in epoch {epoch + 1} at learning rate {rate:.3g}",
-        "Give a smaller learning_rate, or leave it to the optimizer's default.",
+        "Give a smaller learning_rate, or leave it to the optimizer's default; the model holds the weights "
+        "with which the epoch began.",
     )
 
 
