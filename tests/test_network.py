@@ -194,7 +194,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_weights(images):
         np.testing.assert_array_equal(weight, good)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+@pytest.mark.parametrize("error", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory.")])
 @pytest.mark.parametrize("job", ["fit", "evaluate", "predict"])
 def test_running_out_of_memory_names_the_batch_size_and_suggests_half(images, error, job, monkeypatch):
     cae = new()

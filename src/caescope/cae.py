@@ -12,6 +12,7 @@ from caescope.model.initialization import new_autoencoder
 from caescope.model.network import Model, Network
 from caescope.model.options import Options, parse_options
 from caescope.model.persistence import load_model, save_model
+from caescope.model.precision import parse_precision
 from caescope.model.weights import set_weights
 from caescope.parsing import parse_seed
 
@@ -35,7 +36,7 @@ class CAE:
         The model folder that `save` writes and ``load=True`` reads.
     load : bool
         Read the model from ``path``; every other argument is then ignored, but for ``learning_rate``,
-        ``seed`` and ``device``, which no folder holds.
+        ``seed``, ``device`` and ``precision``, which no folder holds.
     latent_activation : {"linear", "relu"}
         A ReLU there loses variables: some are zero for every image.
     learning_rate : float, optional
@@ -44,6 +45,9 @@ class CAE:
         Of the first weights and the order of the images; by default a new one every time.
     device : str
         "auto" takes a CUDA GPU if there is one, else the CPU.
+    precision : {"auto", "float32", "bfloat16"}
+        In which numbers training computes; "auto" is bfloat16 where the hardware has it (AMX, AVX512-BF16,
+        GPUs from Ampere on). Weights, losses, predictions and files are float32 in either case.
 
     Attributes
     ----------
@@ -91,6 +95,7 @@ class CAE:
         learning_rate: float | None = None,
         seed: int | None = None,
         device: str = "auto",
+        precision: str = "auto",
     ):
         self.path = None if path is None else Path(path)
         self.seed = secrets.randbits(32) if seed is None else parse_seed(seed)
@@ -110,14 +115,15 @@ class CAE:
                 latent_activation,
             )
         )
-        self._assemble(parse_learning_rate(learning_rate), parse_device(device))
+        place = parse_device(device)
+        self._assemble(parse_learning_rate(learning_rate), place, parse_precision(precision, place))
         if saved:
             set_weights(self._autoencoder.encoder, saved[1])
             set_weights(self._autoencoder.decoder, saved[2])
 
-    def _assemble(self, learning_rate: float | None, device: torch.device) -> None:
+    def _assemble(self, learning_rate: float | None, device: torch.device, precision: str) -> None:
         self._autoencoder = module = new_autoencoder(self.options, self.seed)
-        self.model = Model(module, self.options, device, learning_rate, self.seed)
+        self.model = Model(module, self.options, device, learning_rate, self.seed, precision)
         self.encoder = Network("encoder", module.encoder, self.options, device)
         self.decoder = Network("decoder", module.decoder, self.options, device)
 

@@ -7,6 +7,7 @@ from caescope.analysis.projection import make_projection
 from caescope.cae import CAE, parse_device, parse_learning_rate
 from caescope.errors import OptionError
 from caescope.model.network import BATCH_SIZE
+from caescope.model.precision import parse_precision
 from caescope.parsing import parse_integer, parse_seed
 
 FEWEST_EPOCHS, FEWEST_STEPS = 5, 2000
@@ -15,7 +16,7 @@ LARGE_IMAGE = 64
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of `caescope.pipeline.run`; those up to ``device`` are what `caescope.CAE` and ``fit`` take.
+    """Options of `caescope.pipeline.run`; those up to ``precision`` are what `caescope.CAE` and ``fit`` take.
 
     ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
     ``epochs=None`` means 5, or on a small collection as many as make 2,000 steps.
@@ -35,6 +36,7 @@ class RunOptions:
     batch_size: int = BATCH_SIZE
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
     map: str = "tsne"
     perplexity: float = 40
     clusters: int = 20
@@ -59,6 +61,7 @@ class RunOptions:
             learning_rate=self.learning_rate,
             seed=self.seed,
             device=self.device,
+            precision=self.precision,
         )
 
     def resolve(self, image_shape: tuple[int, int, int], n_images: int) -> "RunOptions":
@@ -69,6 +72,7 @@ class RunOptions:
             self,
             filters=self.filters or ((8, 16, 32) if is_large else (8, 16)),
             epochs=self.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps)),
+            precision=parse_precision(self.precision, parse_device(self.device)),
         )
 
 
@@ -93,6 +97,6 @@ def parse_run_options(options: dict[str, Any]) -> RunOptions:
         parse_integer(parsed.epochs, "epochs")
     parse_seed(parsed.seed)
     parse_learning_rate(parsed.learning_rate)
-    parse_device(parsed.device)
+    parse_precision(parsed.precision, parse_device(parsed.device))
     make_projection(parsed.map, parsed.perplexity, parsed.seed)
     return parsed

@@ -79,6 +79,13 @@ training_options = _group(
         "--epochs", type=int, help="Times that every image is seen.  [default: 5, more on small collections]"
     ),
     click.option("--batch-size", type=int, default=128, show_default=True, help="Images for each step."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="Numbers to train in; auto is bfloat16 where the hardware has it.",
+    ),
 )
 
 judging_options = _group(

@@ -140,7 +140,7 @@ class Decoder(nn.Module):
             x = convolution(F.relu(x) if i else x)  # (n, f, h'·step, w'·step)
         height, width, _ = self.options.input_shape
         x = x[:, :, self.top : self.top + height, self.left : self.left + width]  # (n, c, h, w)
-        return torch.sigmoid(x).permute(0, 2, 3, 1)  # (n, h, w, c)
+        return torch.sigmoid(x.float()).permute(0, 2, 3, 1)  # (n, h, w, c)
 
 
 class Autoencoder(nn.Module):

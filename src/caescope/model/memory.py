@@ -17,7 +17,9 @@ def batches_of(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        is_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _CPU_MESSAGE in str(error)
+        is_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or _CPU_MESSAGE in str(
+            error
+        )
         if not is_memory:
             raise
         half = (

@@ -123,11 +123,25 @@ class Network:
 
 
 class Model(Network):
-    """The autoencoder as a whole, which can be trained."""
+    """The autoencoder as a whole, which can be trained.
 
-    def __init__(self, module: Autoencoder, options: Options, device, learning_rate: float | None, seed: int):
+    Attributes
+    ----------
+    precision : {"float32", "bfloat16"}
+        In which numbers ``fit`` computes; everything else is float32.
+    """
+
+    def __init__(
+        self,
+        module: Autoencoder,
+        options: Options,
+        device: torch.device,
+        learning_rate: float | None,
+        seed: int,
+        precision: str,
+    ):
         super().__init__("model", module, options, device)
-        self.learning_rate, self.seed = learning_rate, seed
+        self.learning_rate, self.seed, self.precision = learning_rate, seed, precision
         self.stop_training = False
         self.history: History | None = None
 

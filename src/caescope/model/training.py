@@ -13,6 +13,7 @@ from caescope.errors import TrainingError
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of
 from caescope.model.optimizers import make_optimizer
+from caescope.model.precision import computing_in
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def _train_epoch(model, pairs: ImagePairs, order, plan: Plan, optimizer, schedul
         rate = schedule.get_last_lr()[0]
         # Gradients are cleared here and not after the step, so that callbacks can still see them
         optimizer.zero_grad(set_to_none=False)
-        loss = loss_of(module(inputs), targets)
+        with computing_in(model.precision, model.device):
+            reconstructions = module(inputs)
+        loss = loss_of(reconstructions, targets)
         loss.backward()
         optimizer.step()
         schedule.step()
