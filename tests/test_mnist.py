@@ -42,3 +42,15 @@ def test_the_latents_know_the_digits(trained, mnist):
     clusters = kmeans(TSNEMap(perplexity=40, seed=seed).fit_transform(latents), k=20, seed=seed)
     ginis = metrics.cluster_gini(clusters.labels, y_train)
     assert np.mean(list(ginis.values())) <= 0.12
+
+
+def test_bfloat16_learns_as_well_as_float32(mnist):
+    def mean_error(precision):
+        errors = []
+        for seed in range(3):
+            cae = CAE((28, 28, 1), 20, [8, 16], seed=seed, device="cpu", precision=precision)
+            cae.model.fit(mnist[0], epochs=5, verbose=0)
+            errors.append(cae.model.evaluate(mnist[2]))
+        return np.mean(errors)
+
+    assert mean_error("bfloat16") == pytest.approx(mean_error("float32"), rel=0.02)

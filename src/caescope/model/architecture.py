@@ -50,7 +50,8 @@ class UpsampledConv2d(SameConv2d):
         if size == 1:
             return super().forward(input)
         (rows, tall), (columns, wide) = (_folding(k, size, self.weight.device) for k in self.kernel_size)
-        folded = torch.einsum("oiyx,pty,qux->opqitu", self.weight, rows, columns).flatten(0, 2)
+        with torch.autocast(input.device.type, enabled=False):  # sums of weights are worth all their digits
+            folded = torch.einsum("oiyx,pty,qux->opqitu", self.weight, rows, columns).flatten(0, 2)
         bias = None if self.bias is None else self.bias.repeat_interleave(size * size)
         symmetric = tall[0] == tall[1] and wide[0] == wide[1]
         x = input if symmetric else F.pad(input, (*wide, *tall))
