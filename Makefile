@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench bench-peers docs clean
 
 demo: $(VENV)/core
 	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
@@ -22,12 +22,15 @@ check: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/mnist.py $(DATA)
 
+bench-peers: $(VENV)/dev benchmarks/peers/.venv/installed
+	$(BIN)/python benchmarks/peers/run.py $(DATA)
+
 docs: $(VENV)/dev
 	$(BIN)/python -m sphinx -b html docs docs/_build/html
 	@echo "docs: docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) docs/_build benchmarks/peers/.venv
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,3 +42,9 @@ $(VENV)/core: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,docs]"
 	touch $@ $(VENV)/core
+
+benchmarks/peers/.venv/installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv benchmarks/peers/.venv
+	benchmarks/peers/.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	benchmarks/peers/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	touch $@
