@@ -13,6 +13,7 @@ from caescope import CAE
 from caescope.callbacks import Callback, TensorBoard
 from caescope.callbacks.tensorboard import draw_kernels
 from caescope.errors import OptionError
+from caescope.model.architecture import _folding
 
 
 @pytest.fixture
@@ -159,3 +160,8 @@ def test_kernels_are_drawn_around_grey():
 def test_bad_frequencies_get_a_sentence(options, piece):
     with pytest.raises(OptionError, match=piece):
         TensorBoard("logs", **options)
+
+
+def test_the_first_graph_of_a_process_is_written(images, tmp_path):
+    _folding.cache_clear()
+    train(images, tmp_path, epochs=1)

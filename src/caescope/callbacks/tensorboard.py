@@ -89,6 +89,7 @@ class TensorBoard(Callback):
         # The writer traces the network, which PyTorch calls deprecated; TensorBoard reads no other graph
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
+            self.model.module(images)  # fills the caches, whose filling is no part of the graph
             self.writer.add_graph(self.model.module, images)
 
     def _add_histograms(self, step: int) -> None:
