@@ -1,13 +1,14 @@
 """The tutorial's autoencoder (8-16 filters, 20 latents, mean squared error) in every library.
 
-Each contender trains with its own loop and its own default batch, has ``epoch(images, batch)``, which trains
-once over the images, and ``predict(images)``, which returns reconstructions. Keras trains the reference
-notebook's recipe (Adamax at Keras's own rate, ReLU latents) and, as "tuned", what its users would come to:
-Adam and linear latents, as the other peers have them.
+Each contender trains with its own loop and its own default batch. ``compile(images)`` does what only the
+first step must, ``epoch(images, batch)`` trains once over the images, ``recipe(images)`` trains as long as
+its recipe goes between two looks at the error and returns the epochs, and ``predict(images)`` returns
+reconstructions.
+Keras trains the reference notebook's recipe (Adamax at Keras's own rate, ReLU latents) and, as "tuned", what
+its users would come to: Adam and linear latents, as the other peers have them.
 """
 
 import os
-from functools import partial
 
 import numpy as np
 
@@ -15,10 +16,24 @@ CHANNELS = (8, 16)
 LATENTS = 20
 
 
-class Keras:
-    """Keras 3 as its users write it; the backend is chosen by the environment variable KERAS_BACKEND."""
+class Contender:
+    """What most of them share."""
 
     default_batch = 32
+
+    def compile(self, images: np.ndarray) -> None:
+        """Nothing, but for compilers."""
+
+    def epoch(self, images: np.ndarray, batch: int) -> None:
+        raise NotImplementedError
+
+    def recipe(self, images: np.ndarray) -> int:
+        self.epoch(images, self.default_batch)
+        return 1
+
+
+class Keras(Contender):
+    """Keras 3 as its users write it; the backend is chosen by the environment variable KERAS_BACKEND."""
 
     def __init__(self, tuned: bool = False):
         import keras
@@ -83,10 +98,8 @@ def torch_networks():
     return encoder, decoder
 
 
-class PlainTorch:
+class PlainTorch(Contender):
     """PyTorch with the loop that everybody writes, in the memory format that is faster."""
-
-    default_batch = 32
 
     def __init__(self):
         import torch
@@ -108,7 +121,7 @@ class PlainTorch:
             return self.torch.cat([self.model(part) for part in x.split(512)]).permute(0, 2, 3, 1).numpy()
 
 
-class Pythae:
+class Pythae(Contender):
     """pythae's AE with its own trainer."""
 
     default_batch = 64
@@ -120,24 +133,21 @@ class Pythae:
 
         encode, decode = torch_networks()
 
-        class Encoder(BaseEncoder):
-            def __init__(self):
-                BaseEncoder.__init__(self)
-                self.layers = encode
+        def wrap(base, layers, answer):
+            class Wrapped(base):
+                def __init__(self):
+                    base.__init__(self)
+                    self.layers = layers
 
-            def forward(self, x):
-                return ModelOutput(embedding=self.layers(x))
+                def forward(self, x):
+                    return ModelOutput(**{answer: self.layers(x)})
 
-        class Decoder(BaseDecoder):
-            def __init__(self):
-                BaseDecoder.__init__(self)
-                self.layers = decode
-
-            def forward(self, z):
-                return ModelOutput(reconstruction=self.layers(z))
+            return Wrapped()
 
         config = AEConfig(input_dim=(1, 28, 28), latent_dim=LATENTS)
-        self.model, self.trainers = AE(config, Encoder(), Decoder()), {}
+        encoder = wrap(BaseEncoder, encode, "embedding")
+        decoder = wrap(BaseDecoder, decode, "reconstruction")
+        self.model, self.trainers = AE(config, encoder, decoder), {}
 
     def epoch(self, images: np.ndarray, batch: int) -> None:
         trainer = self.trainers.get((len(images), batch)) or self._trainer(images, batch)
@@ -168,7 +178,7 @@ class Pythae:
             return torch.cat(parts).permute(0, 2, 3, 1).numpy()
 
 
-class Caescope:
+class Caescope(Contender):
     """This library with its defaults; its recipe for a given quality is two epochs of one cycle."""
 
     default_batch = 128
@@ -178,27 +188,32 @@ class Caescope:
 
         self.cae = CAE((28, 28, 1), LATENTS, CHANNELS, seed=0)
 
-    def epoch(self, images: np.ndarray, batch: int, epochs: int = 1) -> None:
-        self.cae.model.fit(images, batch_size=batch, epochs=epochs, verbose=0)
+    def epoch(self, images: np.ndarray, batch: int) -> None:
+        self.cae.model.fit(images, batch_size=batch, verbose=0)
+
+    def recipe(self, images: np.ndarray) -> int:
+        self.cae.model.fit(images, epochs=2, verbose=0)
+        return 2
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.cae.model.predict(images)
 
 
+# name: (class, its arguments, Keras's backend)
 CONTENDERS = {
-    "caescope": (Caescope, None),
-    "Keras 3 on TensorFlow": (Keras, "tensorflow"),
-    "Keras 3 on TensorFlow, tuned": (partial(Keras, tuned=True), "tensorflow"),
-    "Keras 3 on JAX": (Keras, "jax"),
-    "Keras 3 on PyTorch": (Keras, "torch"),
-    "pythae": (Pythae, None),
-    "plain PyTorch": (PlainTorch, None),
+    "caescope": (Caescope, {}, None),
+    "Keras 3 on TensorFlow": (Keras, {}, "tensorflow"),
+    "Keras 3 on TensorFlow, tuned": (Keras, {"tuned": True}, "tensorflow"),
+    "Keras 3 on JAX": (Keras, {}, "jax"),
+    "Keras 3 on PyTorch": (Keras, {}, "torch"),
+    "pythae": (Pythae, {}, None),
+    "plain PyTorch": (PlainTorch, {}, None),
 }
 
 
-def make(name: str):
+def make(name: str) -> Contender:
     """Return a contender; its libraries are imported here and not before."""
-    kind, backend = CONTENDERS[name]
+    kind, arguments, backend = CONTENDERS[name]
     if backend is not None:
         os.environ["KERAS_BACKEND"] = backend
-    return kind()
+    return kind(**arguments)

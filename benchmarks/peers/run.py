@@ -60,40 +60,42 @@ class Worker:
         self.process.wait()
 
 
-def measure(data: Path, names: list[str], peers: str, rounds: int, target: float, limit: float) -> dict:
-    """Return, for every contender, the figures of one interleaved run."""
+def start(name: str, peers: str, data: Path) -> Worker:
+    """Start a contender with the Python that has its libraries."""
+    return Worker(name, sys.executable if name == OURS else peers, data)
+
+
+def measure_throughput(data: Path, names: list[str], peers: str, rounds: int) -> dict:
+    """Return every contender's median images a second for each batch, and its peak memory."""
+    results = {name: {"images_per_second": {}, "peak_mib": 0.0} for name in names}
     with contextlib.ExitStack() as stack:
-        workers = {}
-        for name in names:
-            workers[name] = Worker(name, sys.executable if name == OURS else peers, data)
-            stack.callback(workers[name].stop)
-        speeds = {name: {} for name in names}
-        last = {}
+        workers = {name: start(name, peers, data) for name in names}
+        for worker in workers.values():
+            stack.callback(worker.stop)
         for turn in range(rounds + 1):
             for name, worker in workers.items():
-                default = (
-                    last[name]["default_batch"]
-                    if turn
-                    else worker.ask("throughput", batch=128)["default_batch"]
-                )
-                for batch in sorted({default, *BATCHES}):
-                    last[name] = worker.ask("throughput", batch=batch)
+                for batch in sorted({CONTENDERS[name][0].default_batch, *BATCHES}):
+                    answer = worker.ask("throughput", batch=batch)
                     if turn:  # the first turn compiles
-                        speeds[name].setdefault(batch, []).append(last[name]["images_per_second"])
+                        speeds = results[name]["images_per_second"]
+                        speeds.setdefault(batch, []).append(answer["images_per_second"])
+                    results[name]["peak_mib"] = answer["peak_mib"]
             print(f"throughput: round {turn} of {rounds}", file=sys.stderr)
-        results = {}
-        for name in names:
-            results[name] = {
-                "default_batch": last[name]["default_batch"],
-                "images_per_second": {b: statistics.median(v) for b, v in speeds[name].items()},
-                "peak_mib": last[name]["peak_mib"],
-            }
-    for name in names:
-        worker = Worker(name, sys.executable if name == OURS else peers, data)
-        results[name]["quality"] = worker.ask("quality", target=target, limit=limit)
-        worker.stop()
-        print(f"quality: {name} {results[name]['quality']}", file=sys.stderr)
+    for result in results.values():
+        speeds = result["images_per_second"]
+        result["images_per_second"] = {batch: statistics.median(values) for batch, values in speeds.items()}
     return results
+
+
+def measure_quality(name: str, data: Path, peers: str, target: float, limit: float) -> dict:
+    """Return how long an untrained contender takes to the test MSE, in a process of its own."""
+    worker = start(name, peers, data)
+    try:
+        answer = worker.ask("quality", target=target, limit=limit)
+    finally:
+        worker.stop()
+    print(f"quality: {name} {answer}", file=sys.stderr)
+    return answer
 
 
 def show(results: dict, target: float) -> None:
@@ -102,28 +104,28 @@ def show(results: dict, target: float) -> None:
         "", "images/s, default batch", "images/s, best batch", f"s to test MSE {target}", "peak MiB"
     )
 
-    def row(name):
-        result = results[name]
-        speeds, quality = result["images_per_second"], result["quality"]
+    def figures(name):
+        speeds, default = results[name]["images_per_second"], CONTENDERS[name][0].default_batch
         best = max(speeds, key=speeds.get)
-        default = result["default_batch"]
         return (
-            (speeds[default], default),
-            (speeds[best], best),
-            quality["seconds"],
-            quality["reached"],
-            result,
+            default,
+            speeds[default],
+            best,
+            speeds[best],
+            results[name]["quality"],
+            results[name]["peak_mib"],
         )
 
-    ours = row(OURS)
+    _, our_default, _, our_best, our_quality, our_peak = figures(OURS)
     for name in results:
-        (default, batch), (top, best), seconds, reached, result = row(name)
+        default, at_default, best, at_best, quality, peak = figures(name)
+        reached, seconds = "" if quality["reached"] else "more than ", quality["seconds"]
         table.add_row(
             name,
-            f"{default:,.0f} ({batch}) · {ours[0][0] / default:.2f}×",
-            f"{top:,.0f} ({best}) · {ours[1][0] / top:.2f}×",
-            f"{'' if reached else 'more than '}{seconds:.1f} · {seconds / ours[2]:.1f}×",
-            f"{result['peak_mib']:,.0f} · {result['peak_mib'] / ours[4]['peak_mib']:.2f}×",
+            f"{at_default:,.0f} ({default}) · {our_default / at_default:.2f}×",
+            f"{at_best:,.0f} ({best}) · {our_best / at_best:.2f}×",
+            f"{reached}{seconds:.1f} · {seconds / our_quality['seconds']:.1f}×",
+            f"{peak:,.0f} · {peak / our_peak:.2f}×",
         )
     Console(width=140).print(table)
 
@@ -149,7 +151,10 @@ def main() -> None:
         np.savez(
             data, train=train.reshape(shape).astype(np.float32), test=test.reshape(shape).astype(np.float32)
         )
-        results = measure(data, names, arguments.peers, arguments.rounds, arguments.target, arguments.limit)
+        results = measure_throughput(data, names, arguments.peers, arguments.rounds)
+        for name in names:
+            quality = measure_quality(name, data, arguments.peers, arguments.target, arguments.limit)
+            results[name]["quality"] = quality
     show(results, arguments.target)
     facts = {
         "date": datetime.date.today().isoformat(),

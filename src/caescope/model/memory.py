@@ -17,14 +17,9 @@ def batches_of(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        is_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or _CPU_MESSAGE in str(
-            error
-        )
-        if not is_memory:
+        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not known and _CPU_MESSAGE not in str(error):
             raise
-        half = (
-            f"Use batch_size={batch_size // 2}." if batch_size > 1 else "Use smaller images or fewer filters."
-        )
-        raise TrainingError(
-            "A batch must fit into memory", f"out of memory with batch_size={batch_size}", half
-        ) from error
+        smaller = f"batch_size={batch_size // 2}" if batch_size > 1 else "smaller images or fewer filters"
+        came = f"out of memory with batch_size={batch_size}"
+        raise TrainingError("A batch must fit into memory", came, f"Use {smaller}.") from error

@@ -233,8 +233,7 @@ class Model(Network):
             Accepted because Keras has it; nothing is printed.
         """
         size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
-        with batches_of(size):
-            return mean_loss(self, self._parse_pairs(x, y), size)
+        return mean_loss(self, self._parse_pairs(x, y), size)
 
     def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:
         pairs = self._parse_pairs(x, y)

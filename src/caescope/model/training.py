@@ -150,6 +150,7 @@ def mean_loss(model, pairs: ImagePairs, batch_size: int) -> float:
     """Return the mean loss over all images."""
     module, loss_of = model.module.eval(), LOSSES[model.options.lossfn]
     total = 0.0
-    for inputs, targets in pairs.batches(batch_size, model.device):
-        total += loss_of(module(inputs), targets).item() * len(inputs)
+    with batches_of(batch_size):
+        for inputs, targets in pairs.batches(batch_size, model.device):
+            total += loss_of(module(inputs), targets).item() * len(inputs)
     return total / len(pairs)
