@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from caescope.model.architecture import Autoencoder, Decoder, Encoder, SameConv2d, UpsampledConv2d
+from caescope.model.architecture import Autoencoder, Decoder, Encoder
 from caescope.model.initialization import new_autoencoder
 from caescope.model.options import parse_options
 
@@ -90,13 +90,6 @@ def test_relu_latents_are_never_negative():
         assert bool((encoder(images) < 0).any()) == has_negative
 
 
-@given(size=st.integers(1, 12), kernel=st.integers(1, 6), stride=st.integers(1, 3))
-def test_same_convolution_keeps_the_size(size, kernel, stride):
-    length = size * stride
-    convolution = SameConv2d(1, 1, (kernel, kernel), (stride, stride))
-    assert convolution(torch.zeros(1, 1, length, length)).shape == (1, 1, size, size)
-
-
 def test_the_decoder_mirrors_the_encoder():
     options = parse_options((32, 32, 3), 6, [4, 8, 16])
     shapes = [tuple(layer.weight.shape[:2]) for layer in Decoder(options).convolutions]
@@ -124,38 +117,3 @@ def test_first_weights_are_glorot_uniform():
     assert np.abs(weight).max() <= bound
     assert np.std(weight) == pytest.approx(bound / np.sqrt(3), rel=0.01)
     assert not module.encoder.dense.bias.any()
-
-
-def plainly(convolution, small, step):
-    """Up-sample, hold the large picture and convolve it, as `UpsampledConv2d` claims to."""
-    large = F.interpolate(small, scale_factor=step, mode="nearest")
-    return SameConv2d.forward(convolution, large)
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    kernel=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    step=st.one_of(st.integers(1, 4).map(lambda n: (n, n)), st.tuples(st.integers(1, 4), st.integers(1, 4))),
-    seed=st.integers(0, 2**16),
-)
-def test_a_folded_convolution_is_the_plain_one_of_the_large_picture(size, channels, kernel, step, seed):
-    torch.manual_seed(seed)
-    convolution = UpsampledConv2d(*channels, kernel, step)
-    small = torch.rand(2, channels[0], *size, requires_grad=True)
-    inputs = (small, convolution.weight, convolution.bias)
-    with torch.inference_mode():
-        predicted = convolution(small)
-    folded, plain = convolution(small), plainly(convolution, small, step)
-    target = torch.rand_like(plain)
-    gradients = [torch.autograd.grad(F.mse_loss(y, target), inputs) for y in (folded, plain)]
-    torch.testing.assert_close(folded, plain, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(predicted, plain.detach(), rtol=1e-5, atol=1e-5)
-    for of_folded, of_plain in zip(*gradients, strict=True):
-        torch.testing.assert_close(of_folded, of_plain, rtol=1e-5, atol=1e-5)
-
-
-def test_square_steps_never_hold_the_large_picture(monkeypatch):
-    monkeypatch.setattr(F, "interpolate", None)
-    assert UpsampledConv2d(2, 3, (3, 3), (2, 2))(torch.rand(1, 2, 4, 5)).shape == (1, 3, 8, 10)

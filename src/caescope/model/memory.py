@@ -1,4 +1,4 @@
-"""A sentence where PyTorch runs out of memory."""
+"""How many images fit at a time, and a sentence where they did not."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,20 @@ from contextlib import contextmanager
 import torch
 
 from caescope.errors import TrainingError
+from caescope.model.options import Options
+
+# Of the largest thing that a layer makes of so many images; beyond, a processor waits for its memory
+CACHED_BYTES = 2**24
+GPU_BYTES = 2**29
 
 # The CPU's allocator has no exception of its own
 _CPU_MESSAGE = "can't allocate memory"
+
+
+def images_at_a_time(options: Options, device: torch.device) -> int:
+    """Return how many images go through the network fastest, at least 1."""
+    room = GPU_BYTES if device.type == "cuda" else CACHED_BYTES
+    return max(1, room // (options.largest_activation * torch.float32.itemsize))
 
 
 @contextmanager

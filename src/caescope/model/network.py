@@ -12,14 +12,14 @@ from caescope.errors import DataError, OptionError
 from caescope.images import parse_images
 from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
-from caescope.model.memory import batches_of
+from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.options import Options
+from caescope.model.pairs import ImagePairs
 from caescope.model.summary import summarize
-from caescope.model.training import ImagePairs, Plan, mean_loss, train
+from caescope.model.training import Plan, mean_loss, train
 from caescope.parsing import parse_integer
 
 BATCH_SIZE = 128
-PREDICT_BATCH_SIZE = 512
 N_PREVIEW = 6
 
 
@@ -51,7 +51,7 @@ class Network:
         x : array_like, shape (n, *input_shape)
             Images (float in [0, 1] or uint8) or, for the decoder, latents.
         batch_size : int, optional
-            Items at a time; 512 by default. The result does not depend on it.
+            Items at a time; by default as many as are fastest. The result does not depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
 
@@ -65,7 +65,7 @@ class Network:
             If x is not of the network's input shape or holds NaN or infinity.
         """
         x = self._parse(x, "x")
-        size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
+        size = self._parse_batch_size(batch_size)
         result = np.empty((len(x), *self.output_shape), np.float32)
         self.module.eval()
         with torch.inference_mode(), batches_of(size):
@@ -106,6 +106,11 @@ class Network:
             return [self.module.encoder, self.module.decoder]
         return [self.module]  # pyright: ignore[reportReturnType]
 
+    def _parse_batch_size(self, batch_size: int | None) -> int:
+        if batch_size is None:
+            return images_at_a_time(self.options, self.device)
+        return parse_integer(batch_size, "batch_size")
+
     def _parse(self, x, name: str) -> np.ndarray:
         x = parse_latents(x, self.input_shape, name) if self.name == "decoder" else parse_images(x, name)
         if x.shape[1:] == self.input_shape:
@@ -142,6 +147,7 @@ class Model(Network):
     ):
         super().__init__("model", module, options, device)
         self.learning_rate, self.seed, self.precision = learning_rate, seed, precision
+        self.numbers = getattr(torch, precision)
         self.stop_training = False
         self.history: History | None = None
 
@@ -228,11 +234,11 @@ class Model(Network):
         y : array_like of the same shape, optional
             x itself by default.
         batch_size : int, optional
-            Images at a time; 512 by default. The result does not depend on it.
+            Images at a time; by default as many as are fastest. The result does not depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
         """
-        size = parse_integer(PREDICT_BATCH_SIZE if batch_size is None else batch_size, "batch_size")
+        size = self._parse_batch_size(batch_size)
         return mean_loss(self, self._parse_pairs(x, y), size)
 
     def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:

@@ -47,6 +47,17 @@ class Options:
         return self.padded_shape[0] // step_y, self.padded_shape[1] // step_x, self.filters[-1]
 
     @property
+    def largest_activation(self) -> int:
+        """Numbers in the largest picture that a layer of the encoder makes of one image."""
+        height, width, channels = self.padded_shape
+        sizes = [height * width * channels]
+        for filters in self.filters:
+            height, width = height // self.stride[0], width // self.stride[1]
+            sizes.append(height * width * filters)
+            height, width = height // self.pool[0], width // self.pool[1]
+        return max(sizes)
+
+    @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one image's latents."""
         return self.stage_shape if self.latent_features is None else (self.latent_features,)

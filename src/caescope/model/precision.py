@@ -1,7 +1,5 @@
 """In which numbers training computes. Weights, losses, predictions and files are float32 in either case."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 
 from caescope.errors import OptionError
@@ -26,8 +24,3 @@ def _is_fast_in_bfloat16(device: torch.device) -> bool:
         has = torch.cpu.get_capabilities()
         return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     return False
-
-
-def computing_in(precision: str, device: torch.device) -> AbstractContextManager:
-    """Let convolutions and dense layers compute in ``precision``."""
-    return nullcontext() if precision == "float32" else torch.autocast(device.type, getattr(torch, precision))

@@ -1,0 +1,145 @@
+"""What the loop does with numbers, devices and figures; what it learns is asked in test_network.py."""
+
+import numpy as np
+import pytest
+import torch
+
+from caescope import CAE
+from caescope.callbacks import Callback
+from caescope.model import memory
+from caescope.model.architecture import Decoder
+from caescope.model.options import parse_options
+from caescope.model.pairs import ImagePairs
+from caescope.model.training import BatchLogs
+
+TINY = 1e-310
+
+
+def denormals_are_zero() -> bool:
+    return torch.tensor([TINY], dtype=torch.float64).mul(2).item() == 0
+
+
+@pytest.fixture
+def images(rng) -> np.ndarray:
+    return rng.random((40, 8, 8, 1), dtype=np.float32)
+
+
+def new(device: str = "cpu", **options) -> CAE:
+    return CAE((8, 8, 1), 4, [4], seed=0, device=device, **options)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_denormal_numbers_count_as_zero_in_training_alone(images, before):
+    seen = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(denormals_are_zero())
+
+    torch.set_flush_denormal(before)
+    try:
+        new().model.fit(images, verbose=0, callbacks=[Look()])
+        assert seen == [True]
+        assert denormals_are_zero() == before
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_black_pixels_have_no_denormal_gradients():
+    decoder = Decoder(parse_options((4, 4, 1), 1, [1]))
+    for darkness in np.linspace(-10, -100, 46):
+        torch.nn.init.constant_(decoder.convolutions[-1].bias, darkness)
+        decoder.zero_grad()
+        black = decoder(torch.ones(1, 1))
+        assert black.max() < 1e-3
+        (black.square().mean() / 1e5).backward()
+        gradients = torch.cat([weight.grad.abs().flatten() for weight in decoder.parameters()])
+        smallest = torch.finfo(torch.float32).smallest_normal
+        assert not ((gradients > 0) & (gradients < smallest)).any()
+
+
+def test_batch_logs_read_a_figure_only_when_asked():
+    total = torch.tensor(6.0)
+    logs = BatchLogs(total, seen=3, rate=0.1)
+    total += 3  # a figure that had been read already would not see this
+    assert dict(logs) == {"loss": 3.0, "learning_rate": 0.1}
+    assert len(logs) == 2
+
+
+def test_batch_logs_hold_the_mean_so_far(images):
+    seen = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(dict(logs or {}))
+
+    history = new(precision="float32").model.fit(images, batch_size=16, verbose=0, callbacks=[Look()])
+    assert [set(logs) for logs in seen] == [{"loss", "learning_rate"}] * 3
+    assert seen[-1]["loss"] == history.history["loss"][0]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamax"])
+def test_a_batch_that_exceeds_the_cache_is_learned_in_parts(images, monkeypatch, optimizer):
+    def train(cached_bytes) -> tuple[list[float], np.ndarray, int]:
+        monkeypatch.setattr(memory, "CACHED_BYTES", cached_bytes)
+        cae, sizes = new(precision="float32", optimizer=optimizer), []
+        cae.model.module.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+        history = cae.model.fit(images, epochs=2, batch_size=16, verbose=0)
+        return history.history["loss"], cae.encoder.predict(images), max(sizes)
+
+    whole, parts = train(2**24), train(3 * 4 * 8 * 8 * 4)
+    assert (whole[2], parts[2]) == (16, 3)
+    np.testing.assert_allclose(whole[0], parts[0], rtol=1e-4)
+    np.testing.assert_allclose(whole[1], parts[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (224, 224, 3), (2000, 2000, 3)])
+def test_large_images_are_predicted_few_at_a_time(shape):
+    options = parse_options(shape, 20, [8, 16])
+    largest = shape[0] * shape[1] * 8
+    count = memory.images_at_a_time(options, torch.device("cpu"))
+    assert count == max(1, 2**24 // (4 * largest))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_batches_are_float_in_the_order_asked(dtype):
+    pixels = torch.arange(10, dtype=dtype).view(10, 1, 1, 1)
+    pairs = ImagePairs(pixels, pixels)
+    order = torch.tensor([3, 1, 9, 0, 5])
+    batches = list(pairs.batches(2, torch.device("cpu"), order))
+    assert all(inputs is targets and inputs.dtype == torch.float32 for inputs, targets in batches)
+    scale = 255 if dtype == torch.uint8 else 1
+    values = torch.cat([inputs.flatten() for inputs, _ in batches])
+    torch.testing.assert_close(values * scale, order.float())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+class TestGPU:
+    def test_an_epoch_never_waits_for_the_gpu(self, images):
+        class Strict(Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                torch.cuda.set_sync_debug_mode("error")
+
+            def on_train_batch_end(self, batch, logs=None):
+                torch.cuda.set_sync_debug_mode("error" if batch < 2 else "default")
+
+        try:
+            new("cuda").model.fit(images, batch_size=16, verbose=0, callbacks=[Strict()])
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    def test_uint8_images_stay_uint8_on_the_gpu(self, images):
+        pixels = torch.from_numpy((images * 255).astype(np.uint8))
+        near = ImagePairs(pixels, pixels).near(torch.device("cuda"))
+        assert near.inputs.is_cuda
+        assert near.inputs.dtype == torch.uint8
+        assert near.targets is near.inputs
+
+    def test_the_gpu_learns_what_the_cpu_learns(self, images):
+        losses = [
+            new(device, precision="float32")
+            .model.fit(images, epochs=3, batch_size=8, verbose=0)
+            .history["loss"]
+            for device in ("cpu", "cuda")
+        ]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
