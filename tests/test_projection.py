@@ -4,12 +4,15 @@ import logging
 import sys
 
 import numpy as np
+import openTSNE
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 
+from caescope.analysis import projection
 from caescope.analysis.projection import (
     PROJECTIONS,
     PCAMap,
@@ -172,3 +175,28 @@ def test_umap_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(MissingDependencyError, match=r'pip install "caescope\[umap\]"'):
         UMAPMap()
+
+
+def test_the_shorter_schedule_for_many_images_keeps_neighbours_together(monkeypatch):
+    latents = load_digits(return_X_y=True)[0]
+
+    def quality(many: int) -> float:
+        monkeypatch.setattr(projection, "MANY", many)
+        return float(trustworthiness(latents, TSNEMap().fit_transform(latents), n_neighbors=15))
+
+    assert quality(many=0) >= quality(many=len(latents) + 1) - 0.005
+
+
+@pytest.mark.parametrize(("too_many", "expected"), [(1000, "exact"), (10, "annoy")])
+def test_neighbours_are_exact_unless_there_are_too_many(monkeypatch, rng, too_many, expected):
+    monkeypatch.setattr(projection, "TOO_MANY_FOR_EXACT", too_many)
+    asked = []
+
+    class Watched(openTSNE.TSNE):
+        def __init__(self, *arguments, **options):
+            asked.append(options["neighbors"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(openTSNE, "TSNE", Watched)
+    TSNEMap(perplexity=5).fit_transform(rng.random((50, 4)))
+    assert asked == [expected]
