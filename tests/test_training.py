@@ -6,7 +6,7 @@ import torch
 
 from caescope import CAE
 from caescope.callbacks import Callback
-from caescope.model import memory
+from caescope.model import memory, network
 from caescope.model.architecture import Decoder
 from caescope.model.options import parse_options
 from caescope.model.pairs import ImagePairs
@@ -111,6 +111,15 @@ def test_batches_are_float_in_the_order_asked(dtype):
     scale = 255 if dtype == torch.uint8 else 1
     values = torch.cat([inputs.flatten() for inputs, _ in batches])
     torch.testing.assert_close(values * scale, order.float())
+
+
+def test_images_on_disk_are_read_where_they_lie(tmp_path, images, monkeypatch):
+    np.save(tmp_path / "images.npy", (images * 255).astype(np.uint8))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    held = []
+    monkeypatch.setattr(network, "train", lambda model, training, *others: held.append(training.inputs))
+    new().model.fit(mapped, verbose=0)
+    assert held[0].data_ptr() == mapped.ctypes.data
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -1,9 +1,6 @@
 """See what is in an image collection that nobody labelled."""
 
 from importlib import import_module
-from importlib.metadata import version
-
-__version__ = version("caescope")
 
 # name: the module that defines it; None where the name is a module itself
 _NAMES = {
@@ -24,6 +21,8 @@ __all__ = ["__version__", *_NAMES]  # pyright: ignore[reportUnsupportedDunderAll
 
 def __getattr__(name: str):
     """Import what a name needs when it is first used, so that ``import caescope`` stays light."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("caescope")
     if name not in _NAMES:
         raise AttributeError(f"module 'caescope' has no attribute {name!r}")
     home = _NAMES[name]

@@ -1,5 +1,6 @@
 """Networks that take and return NumPy arrays: predict, fit and evaluate mean what they mean in Keras."""
 
+import warnings
 from collections.abc import Sequence
 from math import prod
 
@@ -70,7 +71,7 @@ class Network:
         self.module.eval()
         with torch.inference_mode(), batches_of(size):
             for start in range(0, len(x), size):
-                batch = torch.from_numpy(x[start : start + size]).to(self.device)
+                batch = _as_tensor(x[start : start + size]).to(self.device)
                 result[start : start + size] = self.module(batch).cpu().numpy()
         return result
 
@@ -114,7 +115,7 @@ class Network:
     def _parse(self, x, name: str) -> np.ndarray:
         x = parse_latents(x, self.input_shape, name) if self.name == "decoder" else parse_images(x, name)
         if x.shape[1:] == self.input_shape:
-            return np.require(x, requirements=["C", "W"])
+            return np.ascontiguousarray(x)
         sizes = ", ".join(map(str, self.input_shape))
         raise DataError(
             f"{name} must have shape (n_images, {sizes}) for this {self.name}",
@@ -263,10 +264,10 @@ class Model(Network):
         return pairs.cut(slice(None, n_training)), pairs.cut(slice(n_training, None))
 
     def _parse_pairs(self, x, y, name: str = "x") -> ImagePairs:
-        inputs = torch.from_numpy(self._parse(x, name))
+        inputs = _as_tensor(self._parse(x, name))
         if y is None or y is x:
             return ImagePairs(inputs, inputs)
-        targets = torch.from_numpy(self._parse(y, "y"))
+        targets = _as_tensor(self._parse(y, "y"))
         if len(targets) == len(inputs):
             return ImagePairs(inputs, targets)
         raise DataError(
@@ -274,6 +275,13 @@ class Model(Network):
             f"{len(inputs)} and {len(targets)}",
             "Leave y out to reconstruct x itself.",
         )
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    """Return the array's own memory as a tensor, which nobody writes to: it may be a read-only file's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def parse_latents(latents, shape: tuple[int, ...], name: str = "latents") -> np.ndarray:
