@@ -20,10 +20,12 @@ check: $(VENV)/dev
 	$(BIN)/python docs/check_links.py
 
 bench: $(VENV)/dev
-	$(BIN)/python benchmarks/mnist.py $(DATA)
+	$(BIN)/python benchmarks/ours.py $(DATA)
 
 bench-peers: $(VENV)/dev benchmarks/peers/.venv/installed
 	$(BIN)/python benchmarks/peers/run.py $(DATA)
+	$(BIN)/python benchmarks/peers/encoding.py $(DATA)
+	$(BIN)/python benchmarks/peers/tutorial.py $(DATA)
 
 docs: $(VENV)/dev
 	$(BIN)/python -m sphinx -b html docs docs/_build/html

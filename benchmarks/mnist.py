@@ -34,10 +34,10 @@ FIGURES = {
 }
 
 
-def measure(source: Path, seed: int) -> dict[str, float]:
+def measure(source: Path, seed: int, device: str = "auto") -> dict[str, float]:
     """Run the whole job once and return the figures."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"epochs": 5, "filters": (8, 16), "latent_features": 20, "seed": seed}
+        options = {"epochs": 5, "filters": (8, 16), "latent_features": 20, "seed": seed, "device": device}
         metrics = run(source, Path(folder) / "run", **options).metrics
     train, test = (metrics["reconstruction"][name]["mse"] for name in ("train", "test"))
     metrics["apart"] = abs(test - train) / train
