@@ -1,12 +1,17 @@
 import os
 import struct
+import threading
+import warnings
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from caescope.data import load_folder, open_source
+from caescope.data import find_source, load_folder, open_source
+from caescope.data.folder import find_folder
+from caescope.data.image_file import pillow_silence, read_pixels, read_shape
+from caescope.data.parallel import blocks_of, map_in_order
 from caescope.errors import DataError, FileFormatError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -207,6 +212,155 @@ def test_links_may_not_lead_out(tmp_path):
         (root / name).unlink()
     (tmp_path / "alias").symlink_to(root)
     assert len(load_folder(tmp_path / "alias")) == 2
+
+
+# --- images that stay in their files
+
+
+def save_many(folder, n=20):
+    """Save images each of which holds its own number, in two classes."""
+    for i in range(n):
+        save(folder / "ab"[i % 2] / f"{i:02d}.png", np.full((3, 4), i, np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [slice(None), slice(3, 9), [7, 0, 7], np.arange(20) % 3 == 0],
+    ids=["all", "slice", "list", "mask"],
+)
+def test_a_folder_source_reads_what_is_in_memory(tmp_path, indices):
+    source, loaded = find_source(save_many(tmp_path)), load_folder(tmp_path)
+    assert repr(source) == f"FolderSource({tmp_path.name!r}, 20 images, labelled)"
+    assert (len(source), source.shape, source.name, source.split) == (20, (3, 4, 1), loaded.name, None)
+    np.testing.assert_array_equal(source.ids, loaded.ids)
+    np.testing.assert_array_equal(source.labels, loaded.labels)
+    np.testing.assert_array_equal(source.read(indices), loaded.read(indices))
+    np.testing.assert_array_equal(open_source(tmp_path).images, loaded.images)
+
+
+def test_a_folder_source_takes_other_labels(tmp_path):
+    source = find_source(save_many(tmp_path), labels=range(20))
+    assert source.labels.tolist() == list(range(20))
+    assert find_source(source) is source
+    with pytest.raises(DataError, match="labels must hold one value for each image"):
+        find_source(tmp_path, labels=[1, 2])
+
+
+def test_grey_files_among_colour_are_read_as_colour(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    save(tmp_path / "b.png", COLOUR)
+    images = find_folder(tmp_path).read([0])
+    np.testing.assert_array_equal(images[0], np.repeat(GREY[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+def test_headers_tell_the_shape_of_the_pixels(tmp_path, suffix, orientation, turns, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(tmp_path / f"a.{suffix}", pixels, exif=exif)
+    read, upright = read_pixels(tmp_path / f"a.{suffix}"), np.rot90(pixels, turns)
+    height, width, channels = read_shape(tmp_path / f"a.{suffix}")
+    assert (height, width) == read.shape[:2] == upright.shape[:2]
+    assert channels == (3 if read.ndim == 3 else 1)
+    if suffix in ("png", "tif"):  # the others lose some
+        np.testing.assert_array_equal(read, upright)
+
+
+def test_headers_alone_tell_mixed_sizes_and_bombs(tmp_path, monkeypatch):
+    monkeypatch.setattr("caescope.data.folder.read_pixels", None)
+    for name in ("a.png", "c.png"):
+        save(tmp_path / name)
+    save(tmp_path / "b.png", GREY.reshape(2, 6))
+    with pytest.raises(DataError, match=r"2 of 3 with 3×4 pixels .* but b.png with 2×6"):
+        _ = find_folder(tmp_path).shape
+    (tmp_path / "b.png").write_bytes(png_with_size(10_000, 10_000))
+    with pytest.raises(FileFormatError, match=r"b.png must be readable.*DecompressionBombWarning"):
+        _ = find_folder(tmp_path).shape
+
+
+def test_a_file_that_changed_since_its_header_was_read(tmp_path):
+    source = find_folder(save_many(tmp_path))
+    assert source.shape == (3, 4, 1)
+    save(tmp_path / "b" / "07.png", GREY.reshape(2, 6))
+    with pytest.raises(DataError, match=r"the headers with 3×4 pixels .* but b/07.png with 2×6"):
+        source.read([13])
+
+
+def test_the_first_damaged_file_in_order_is_named(tmp_path):
+    save_many(tmp_path, 60)
+    for name in ("b/41.png", "a/50.png", "b/03.png"):
+        (tmp_path / name).write_bytes(png_with_size(4, 3))
+    for _ in range(5):
+        with pytest.raises(FileFormatError, match=r"a/50.png must be readable"):
+            load_folder(tmp_path)
+
+
+def test_a_folder_is_decoded_by_several_threads(tmp_path, monkeypatch):
+    together = threading.Barrier(2, timeout=20)  # breaks unless two threads are inside at once
+
+    def read(path):
+        together.wait()
+        return read_pixels(path)
+
+    monkeypatch.setattr("caescope.data.folder.read_pixels", read)
+    monkeypatch.setattr("caescope.data.parallel.count_cores", lambda: 2)
+    assert load_folder(save_many(tmp_path, 16)).images[:, 0, 0, 0].tolist() == [
+        *range(0, 16, 2),
+        *range(1, 16, 2),
+    ]
+
+
+def test_results_come_in_order_and_work_stays_close_ahead():
+    started = []
+    for taken, result in enumerate(map_in_order(lambda i: started.append(i) or i, range(50), threads=3)):
+        assert result == taken
+        assert len(started) <= taken + 1 + 6
+    assert sorted(started) == list(range(50))
+
+
+def test_a_failure_comes_in_its_turn_and_ends_the_work():
+    started = []
+
+    def work(i):
+        started.append(i)
+        if i in (4, 5):
+            raise ValueError(i)
+        return i
+
+    results = map_in_order(work, range(100), threads=2)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="4"):
+        next(results)
+    assert len(started) < 12
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 3), (1, 3), (3, 3), (7, 3)])
+def test_blocks_cover_everything_once(n, size):
+    blocks = [list(range(n)[block]) for block in blocks_of(n, size)]
+    assert [i for block in blocks for i in block] == list(range(n))
+    assert all(0 < len(block) <= size for block in blocks)
+
+
+def test_warnings_are_as_before_when_all_threads_have_read():
+    before = list(warnings.filters)
+    inside, leave = threading.Barrier(2, timeout=20), threading.Event()
+
+    def reader():
+        with pillow_silence:
+            inside.wait()
+            leave.wait(20)
+
+    thread = threading.Thread(target=reader)
+    with pillow_silence:  # the first to come is not the last to go
+        thread.start()
+        inside.wait()
+    assert warnings.filters != before
+    leave.set()
+    thread.join()
+    assert warnings.filters == before
 
 
 def test_real_tiles(shared_data):

@@ -1,15 +1,19 @@
 import gzip
 import json
 import pickle
+import weakref
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from caescope import CAE, metrics
+from caescope.data import FolderSource
 from caescope.errors import CaescopeError, DataError, FileFormatError, OptionError
 from caescope.pipeline import analyze, encode, fit, run
+from caescope.steps import BLOCK_VALUES
 from caescope.table import read_latents
 
 QUICK = {"epochs": 2, "latent_features": 4, "filters": (4,), "clusters": 5, "verbose": 0, "device": "cpu"}
@@ -181,6 +185,88 @@ def test_fit_and_encode_give_what_run_gives(drawn, tmp_path):
         np.testing.assert_allclose(found.errors, first.errors, atol=1e-5)
         assert found.labels is None
         assert found.split is None
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """A folder of 40 images in two classes, which hold noise of their own, and the images in its order."""
+    from PIL import Image
+
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 1), np.uint8)
+    for i, image in enumerate(images):
+        file = tmp_path / "tiles" / "ab"[i // 20] / f"{i:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(file)
+    return tmp_path / "tiles", images
+
+
+def test_encoding_a_folder_gives_what_its_images_in_memory_give(made, tiles, tmp_path, monkeypatch):
+    folder, images = tiles
+    monkeypatch.setitem(BLOCK_VALUES, "cpu", 3 * 144)  # many blocks, the last one smaller
+    streamed = encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0)
+    cae = CAE(path=made.path / "model", load=True)
+    np.testing.assert_allclose(streamed.latents, cae.encoder.predict(images), atol=1e-5)
+    errors = np.square(cae.model.predict(images) - images / 255).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(streamed.errors, errors, rtol=1e-5)
+    assert streamed.ids.tolist() == [f"{'ab'[i // 20]}/{i:02d}.png" for i in range(40)]
+    assert streamed.labels.tolist() == ["a"] * 20 + ["b"] * 20
+
+
+def test_encoding_a_folder_holds_a_few_blocks_at_a_time(made, tiles, tmp_path, monkeypatch):
+    held, most, read = weakref.WeakSet(), [], FolderSource.read
+
+    def watched_read(source, indices):
+        images = read(source, indices)
+        block = Block(images.shape, images.dtype)
+        block[...] = images
+        held.add(block)
+        most.append(sum(len(images) for images in held))
+        return block
+
+    class Block(np.ndarray):
+        __hash__ = object.__hash__
+
+    monkeypatch.setattr(FolderSource, "read", watched_read)
+    monkeypatch.setattr("caescope.data.parallel.count_cores", lambda: 2)
+    monkeypatch.setitem(BLOCK_VALUES, "cpu", 2 * 144)
+    encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
+    assert len(most) == 20
+    assert max(most) <= 2 * 2  # two threads with two images each
+
+
+def test_encoding_refuses_mixed_sizes_before_it_encodes(made, tiles, tmp_path, monkeypatch):
+    from PIL import Image
+
+    Image.new("L", (12, 13)).save(tiles[0] / "b" / "99.png")
+    monkeypatch.setattr("caescope.steps.map_in_order", None)
+    with pytest.raises(DataError, match=r"40 of 41 with 12×12 pixels .* but b/99.png with 13×12"):
+        encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
+    assert not (tmp_path / "z.parquet").exists()
+
+
+def test_a_damaged_image_on_the_way_leaves_no_file(made, tiles, tmp_path):
+    for name in ("b/35.png", "a/12.png"):
+        content = (tiles[0] / name).read_bytes()
+        (tiles[0] / name).write_bytes(content[:60])
+    with pytest.raises(FileFormatError, match=r"a/12.png must be readable"):
+        encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
+    assert not (tmp_path / "z.parquet").exists()
+
+
+def test_encoding_leaves_the_number_of_threads_as_it_was(made, tiles, tmp_path, monkeypatch):
+    seen, before, read = set(), torch.get_num_threads(), FolderSource.read
+
+    def watched_read(source, indices):
+        seen.add(torch.get_num_threads())
+        return read(source, indices)
+
+    monkeypatch.setattr(FolderSource, "read", watched_read)
+    torch.set_num_threads(3)
+    try:
+        encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
+        assert (seen, torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_analyze_judges_a_file_with_labels_given_later(made, drawn, tmp_path):

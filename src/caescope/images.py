@@ -81,4 +81,4 @@ def _parse_pixels(images: np.ndarray, name: str) -> np.ndarray:
 
 def to_float(images: np.ndarray) -> np.ndarray:
     """Return parsed images as float32 in [0, 1]: uint8 is divided by 255, float32 is passed through."""
-    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
+    return np.divide(images, np.float32(255), dtype=np.float32) if images.dtype == np.uint8 else images

@@ -8,7 +8,7 @@ from typing import Any
 
 from caescope.analysis.judging import demand_clusters_fit
 from caescope.cae import CAE
-from caescope.data import ArraySource, assign_splits, load_labels, open_source, split_source
+from caescope.data import ArraySource, assign_splits, find_source, load_labels, open_source, split_source
 from caescope.errors import InputError, OptionError
 from caescope.figures import draw_reconstruction
 from caescope.progress import Stages
@@ -73,7 +73,7 @@ def run(
     with staged_folder(folder) as partial:
         history = train(cae, images, parsed, stages, verbose, partial / "logs")
         cae.save(partial / "model")
-        table, reconstruction = encode_images(cae, images, stages)
+        table, reconstruction = encode_images(cae, images, stages, judged=True)
         draw_reconstruction(figures_of(partial), cae, images, history)
         metrics = {"reconstruction": reconstruction, "seconds": {}}
         judge_into(partial, table, images, parsed, stages, facts, metrics)
@@ -127,6 +127,8 @@ def encode(
 ) -> LatentTable:
     """Write the latents and the reconstruction error of every image as Parquet.
 
+    The images of a folder are read while others are being encoded, and never all in memory.
+
     Parameters
     ----------
     model : path-like
@@ -152,7 +154,7 @@ def encode(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
-    table, _ = encode_images(cae, open_source(source, labels), Stages(verbose))
+    table, _ = encode_images(cae, find_source(source, labels), Stages(verbose))
     table.write(out)
     return table
 

@@ -1,18 +1,26 @@
 """The steps of a run, each from what the one before returned."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
+from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
+import torch
 
 from caescope.analysis.judging import judge
 from caescope.analysis.latents import flatten_latents
-from caescope.analysis.reconstruction import image_errors, reconstruction_quality
+from caescope.analysis.reconstruction import image_errors, image_quality
 from caescope.cae import CAE
 from caescope.callbacks import History, Progress, TensorBoard
 from caescope.data import SPLITS, ArraySource
+from caescope.data.opening import Source
+from caescope.data.parallel import blocks_of, count_cores, map_in_order
 from caescope.figures import draw_images, draw_judgement
 from caescope.progress import Stages
 from caescope.protocol import describe_protocol
@@ -21,7 +29,9 @@ from caescope.run_folder import write_record
 from caescope.run_options import RunOptions
 from caescope.table import LatentTable
 
-CHUNK = 4096  # images whose reconstructions are in memory at a time
+# Pixels and channels in a block: six tiles of 224×224×3 on a CPU, where activations beyond some 16 MiB would
+# leave the cache and be mapped anew in every call; more on a GPU, where each call costs
+BLOCK_VALUES = {"cpu": 2**20, "other": 2**23}
 
 
 def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
@@ -43,32 +53,67 @@ def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, ve
         )
 
 
-def encode_images(cae: CAE, images: ArraySource, stages: Stages) -> tuple[LatentTable, dict[str, Any]]:
-    """Return the latents and errors of all images, and the reconstruction's quality in each split."""
-    with stages.stage("encode", f"{len(images):,} images"):
-        latents = cae.encoder.predict(images.images)
-    with stages.stage("reconstruct", f"{len(images):,} images"):
-        errors = np.empty(len(images), np.float32)
-        quality = {}
-        for name in SPLITS if images.split is not None else ():
-            rows = np.flatnonzero(images.split == name)
-            quality[name], errors[rows] = _reconstruct(cae, images, latents, rows)
-        if images.split is None:
-            _, errors = _reconstruct(cae, images, latents, np.arange(len(images)))
-    table = LatentTable(images.ids, flatten_latents(latents), images.split, images.labels, errors=errors)
-    return table, quality
+def encode_images(
+    cae: CAE, images: Source, stages: Stages, judged: bool = False
+) -> tuple[LatentTable, dict[str, Any]]:
+    """Return the latents and errors of all images and, when ``judged``, the quality in each split.
+
+    Each core reads, encodes and reconstructs small blocks of its own: what a block needs stays in the core's
+    cache, and no more than a few blocks are in memory.
+    """
+    measure = image_quality if judged else _errors_only
+    with stages.stage("encode", f"{len(images):,} images"), one_thread_each():
+        encode = partial(_encode_rows, cae, images, measure, _turns(cae))
+        parts = list(map_in_order(encode, blocks_of(len(images), block_size(cae, images))))
+    latents = flatten_latents(np.concatenate([latents for latents, _ in parts]))
+    figures = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
+    errors = figures["mse"].astype(np.float32)
+    table = LatentTable(images.ids, latents, images.split, images.labels, errors=errors)
+    return table, _means(figures, images.split) if judged else {}
 
 
-def _reconstruct(cae: CAE, images: ArraySource, latents: np.ndarray, rows: np.ndarray):
-    """Return the mean quality over ``rows`` and the error of each, a chunk in memory at a time."""
-    errors, sums = [], {}
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        originals, reconstructions = images.read(chunk), cae.decoder.predict(latents[chunk])
-        errors.append(image_errors(originals, reconstructions))
-        for name, value in reconstruction_quality(originals, reconstructions).items():
-            sums[name] = sums.get(name, 0.0) + value * len(chunk) / len(rows)
-    return sums, np.concatenate(errors)
+def _encode_rows(cae: CAE, images: Source, measure, turns: AbstractContextManager, rows: slice):
+    """Return the latents of ``rows`` and what ``measure`` says of each reconstruction."""
+    originals = images.read(rows)
+    with turns:
+        latents = cae.encoder.predict(originals)
+        reconstructions = cae.decoder.predict(latents)
+    return latents, measure(originals, reconstructions)
+
+
+def _errors_only(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
+    return {"mse": image_errors(images, reconstructions)}
+
+
+def _means(figures: dict[str, np.ndarray], split: np.ndarray | None) -> dict[str, dict[str, float]]:
+    """Return the mean of every figure over each split that has images."""
+    rows = {} if split is None else {name: split == name for name in SPLITS if name in split}
+    return {
+        name: {figure: float(values[chosen].mean()) for figure, values in figures.items()}
+        for name, chosen in rows.items()
+    }
+
+
+def block_size(cae: CAE, images: Source) -> int:
+    """Return how many images a core works on at a time; with few images, every core still gets some."""
+    values = BLOCK_VALUES["cpu" if cae.encoder.device.type == "cpu" else "other"]
+    return max(1, min(values // prod(images.shape), -(-len(images) // (2 * count_cores()))))
+
+
+def _turns(cae: CAE) -> AbstractContextManager:
+    """Return what threads hold while they use the network: on a GPU one block at a time has its memory."""
+    return nullcontext() if cae.encoder.device.type == "cpu" else Lock()
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let PyTorch compute in the thread that asks it to, so that as many threads as cores do not crowd."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def judge_into(

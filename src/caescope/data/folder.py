@@ -1,29 +1,128 @@
 """A folder of image files; its sub-folders, when there are any, are the classes."""
 
-import logging
 import os
-import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 import numpy as np
 
-from caescope.data.sources import ArraySource
+from caescope.data.image_file import SUFFIXES, pillow_silence, read_pixels, read_shape
+from caescope.data.parallel import blocks_of, map_in_order
+from caescope.data.sources import ArraySource, parse_labels
 from caescope.errors import DataError, FileFormatError
 from caescope.files import decoding
 
-FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+FILES_AT_A_TIME = 8  # that a thread reads before it reports: fewer handovers between threads
 
-# Pillow logs what it also raises; without a handler that would end up on the user's screen.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-_GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N", "LA", "La")
+@dataclass(frozen=True, eq=False, repr=False)
+class FolderSource:
+    """Images that stay in their files until they are asked for, and what is known about each.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+    ids : numpy.ndarray of str, shape (n,)
+        Paths below ``root``, with slashes.
+    labels : array_like, shape (n,), optional
+
+    Raises
+    ------
+    DataError
+        If labels do not fit.
+
+    Examples
+    --------
+    >>> FolderSource(Path("photos"), np.array(["cat/1.png", "dog/1.png"]), ["cat", "dog"])
+    FolderSource('photos', 2 images, labelled)
+    """
+
+    root: Path
+    ids: np.ndarray
+    labels: Any = None
+    split: ClassVar[None] = None
+
+    def __post_init__(self):
+        if self.labels is not None:
+            object.__setattr__(self, "labels", parse_labels(self.labels, len(self)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        labelled = "" if self.labels is None else ", labelled"
+        return f"FolderSource({self.name!r}, {len(self)} images{labelled})"
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it: the folder's name."""
+        return self.root.resolve().name
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image, from the headers of all files.
+
+        Raises
+        ------
+        DataError, FileFormatError
+            If the images differ in size, or a header cannot be read.
+        """
+        shapes = self._of_every_file(read_shape)
+        _demand_one_size(shapes, self.ids, self.root)
+        return *shapes[0][:2], max(channels for *_, channels in shapes)
+
+    def read(self, indices) -> np.ndarray:
+        """Return the images at ``indices`` (integers, a slice or a mask), uint8, channels last.
+
+        They are decoded in the calling thread, so that several threads can each read their own.
+
+        Raises
+        ------
+        DataError, FileFormatError
+            As in `load_folder`.
+        """
+        names = self.ids[indices]
+        images = np.empty((len(names), *self.shape), np.uint8)
+        with pillow_silence:
+            for image, name in zip(images, names, strict=True):
+                pixels = read_pixels(self._path(name))
+                if pixels.shape[:2] != self.shape[:2]:  # a header may lie, or the file be another by now
+                    raise _size_error(self.root, "the headers", self.shape, name, pixels.shape)
+                image[...] = pixels if pixels.ndim == 3 else pixels[..., None]
+        return images
+
+    def load(self) -> ArraySource:
+        """Return the same images in memory, decoded on all cores.
+
+        Raises
+        ------
+        DataError, FileFormatError
+            As in `load_folder`.
+        """
+        images = _stack(self._of_every_file(read_pixels), self.ids, self.root)
+        return ArraySource(images, self.labels, self.ids, name=self.name)
+
+    def _of_every_file(self, read) -> list:
+        """Return what ``read`` says of each file, in order, from all cores."""
+
+        def read_block(rows: slice) -> list:
+            return [read(self._path(name)) for name in self.ids[rows]]
+
+        with pillow_silence:
+            blocks = blocks_of(len(self), FILES_AT_A_TIME)
+            return list(chain.from_iterable(map_in_order(read_block, blocks)))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.root, name)
 
 
 def load_folder(path: str | os.PathLike) -> ArraySource:
-    """Read all images of a folder.
+    """Read all images of a folder into memory, on all cores.
 
     Parameters
     ----------
@@ -45,6 +144,19 @@ def load_folder(path: str | os.PathLike) -> ArraySource:
     FileFormatError
         If there is no such folder, an image cannot be read or is gigantic, or a link leads out of the folder.
     """
+    return find_folder(path).load()
+
+
+def find_folder(path: str | os.PathLike) -> FolderSource:
+    """Return the images of a folder as `load_folder` finds them, without reading any.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or some lie in classes and some do not.
+    FileFormatError
+        If there is no such folder, or a link leads out of it.
+    """
     root = Path(path)
     if not root.is_dir():
         raise FileFormatError(f"{root} must exist", "no such folder", "Check the spelling.")
@@ -53,9 +165,7 @@ def load_folder(path: str | os.PathLike) -> ArraySource:
         raise DataError(
             f"{root} must hold images", "no image file", f"Known suffixes are {', '.join(SUFFIXES)}."
         )
-    labels = _labels_of(ids, root)
-    images = _stack([_read_image(root / name) for name in ids], ids, root)
-    return ArraySource(images, labels, ids, name=root.resolve().name)
+    return FolderSource(root, np.array(ids), _labels_of(ids, root))
 
 
 def _walk(folder: Path, root: Path) -> Iterator[Path]:
@@ -97,44 +207,9 @@ def _labels_of(ids: list[str], root: Path) -> list[str] | None:
     return [PurePosixPath(name).parts[0] for name in ids]
 
 
-def _read_image(path: Path) -> np.ndarray:
-    """Return one file as uint8 of shape (height, width) when it is grey, else (height, width, 3)."""
-    from PIL import Image, ImageOps
-
-    with decoding(path, "a PNG, JPEG, TIFF, WebP or BMP image"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=FORMATS) as image:
-            return _to_pixels(ImageOps.exif_transpose(image))
-
-
-def _to_pixels(image) -> np.ndarray:
-    """Convert a Pillow image of any mode."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is not known")
-    if image.mode.startswith("I"):
-        return _from_16_bit(np.asarray(image))
-    grey = image.mode in _GREY
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        image = _on_white(image.convert("RGBA"))
-    return np.asarray(image.convert("L" if grey else "RGB"))
-
-
-def _on_white(image):
-    from PIL import Image
-
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-
-
-def _from_16_bit(values: np.ndarray) -> np.ndarray:
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("integer pixels outside [0, 65535]")
-    return (values / 257).round().astype(np.uint8)
-
-
-def _stack(arrays: list[np.ndarray], ids: list[str], root: Path) -> np.ndarray:
+def _stack(arrays: list[np.ndarray], ids: np.ndarray, root: Path) -> np.ndarray:
     """Join images of one size; each is let go once it is copied, so that all are in memory only once."""
-    _demand_one_size(arrays, ids, root)
+    _demand_one_size([array.shape for array in arrays], ids, root)
     channels = 3 if any(array.ndim == 3 for array in arrays) else 1
     images = np.empty((len(arrays), *arrays[0].shape[:2], channels), np.uint8)
     for i in range(len(images)):
@@ -143,14 +218,19 @@ def _stack(arrays: list[np.ndarray], ids: list[str], root: Path) -> np.ndarray:
     return images
 
 
-def _demand_one_size(arrays: list[np.ndarray], ids: list[str], root: Path) -> None:
-    sizes = [array.shape[:2] for array in arrays]
+def _demand_one_size(shapes: Sequence[tuple[int, ...]], ids: np.ndarray, root: Path) -> None:
+    sizes = [shape[:2] for shape in shapes]
     (common, count), *others = Counter(sizes).most_common()
     if others:
         i = next(i for i, size in enumerate(sizes) if size != common)
-        raise DataError(
-            f"The images of {root} must all have one size",
-            f"{count} of {len(sizes)} with {common[0]}×{common[1]} pixels (height × width), "
-            f"but {ids[i]} with {sizes[i][0]}×{sizes[i][1]}",
-            "Crop or resize them to one size first.",
-        )
+        raise _size_error(root, f"{count} of {len(sizes)}", common, ids[i], sizes[i])
+
+
+def _size_error(
+    root: Path, others: str, common: tuple[int, ...], name: str, size: tuple[int, ...]
+) -> DataError:
+    return DataError(
+        f"The images of {root} must all have one size",
+        f"{others} with {common[0]}×{common[1]} pixels (height × width), but {name} with {size[0]}×{size[1]}",
+        "Crop or resize them to one size first.",
+    )

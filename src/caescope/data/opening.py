@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caescope.data.arrays import load_npy, load_npz
-from caescope.data.folder import load_folder
+from caescope.data.folder import FolderSource, find_folder
 from caescope.data.idx import is_idx, load_idx
 from caescope.data.labels import load_labels
 from caescope.data.mnist_pickle import load_mnist_pickle
@@ -23,6 +23,8 @@ UNDERSTOOD = (
 )
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
 MNIST_PARTS = {"train": "train", "t10k": "test"}
+
+Source = ArraySource | FolderSource
 
 
 def open_source(source: Any, labels: Any = None) -> ArraySource:
@@ -51,6 +53,27 @@ def open_source(source: Any, labels: Any = None) -> ArraySource:
     >>> open_source(np.zeros((2, 4, 4)), labels=["cat", "dog"])
     ArraySource('array', 2 images of 4×4×1, float32, labelled)
     """
+    opened = find_source(source, labels)
+    return opened.load() if isinstance(opened, FolderSource) else opened
+
+
+def find_source(source: Any, labels: Any = None) -> Source:
+    """Return what `open_source` does, except that the images of a folder stay in their files.
+
+    Parameters
+    ----------
+    source, labels
+        As in `open_source`.
+
+    Returns
+    -------
+    ArraySource or FolderSource
+
+    Raises
+    ------
+    DataError, FileFormatError
+        As in `open_source`; what is wrong with an image of a folder comes up when it is read.
+    """
     opened = _open(source)
     if labels is None:
         return opened
@@ -59,8 +82,8 @@ def open_source(source: Any, labels: Any = None) -> ArraySource:
     return replace(opened, labels=labels)
 
 
-def _open(source: Any) -> ArraySource:
-    if isinstance(source, ArraySource):
+def _open(source: Any) -> Source:
+    if isinstance(source, (ArraySource, FolderSource)):
         return source
     if isinstance(source, (str, os.PathLike)):
         return _open_name(source)
@@ -73,7 +96,7 @@ def _open(source: Any) -> ArraySource:
     return ArraySource(images)
 
 
-def _open_name(name: str | os.PathLike) -> ArraySource:
+def _open_name(name: str | os.PathLike) -> Source:
     if name == "digits":
         return load_digits()
     if name == "mnist":
@@ -85,10 +108,10 @@ def _open_name(name: str | os.PathLike) -> ArraySource:
     return _open_folder(path) if path.is_dir() else _open_file(path)
 
 
-def _open_folder(folder: Path) -> ArraySource:
+def _open_folder(folder: Path) -> Source:
     parts = [_mnist_part(folder, prefix, split) for prefix, split in MNIST_PARTS.items()]
     found = [part for part in parts if part is not None]
-    return source_from_parts(found, folder.resolve().name) if found else load_folder(folder)
+    return source_from_parts(found, folder.resolve().name) if found else find_folder(folder)
 
 
 def _mnist_part(folder: Path, prefix: str, split: str) -> Part | None:

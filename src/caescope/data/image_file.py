@@ -1,0 +1,127 @@
+"""One image file: its shape, from the header alone, and its pixels."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+import numpy as np
+
+from caescope.files import decoding
+
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+
+# Pillow logs what it also raises; without a handler that would end up on the user's screen.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N", "LA", "La")
+_ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 lie on their side
+
+
+class _PillowSilence:
+    """Keeps Pillow's warnings from the screen while any thread reads.
+
+    Filters of warnings belong to the process, so threads must not each change and restore them.
+    """
+
+    def __init__(self):
+        self._lock, self._readers = Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+            self._readers += 1
+
+    def __exit__(self, *_) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._filters.__exit__(None, None, None)
+
+
+pillow_silence = _PillowSilence()
+
+
+def read_shape(path: str | os.PathLike) -> tuple[int, int, int]:
+    """Return height, width and channels as `read_pixels` will, without decoding.
+
+    Raises
+    ------
+    FileFormatError
+        If the header cannot be read or announces a gigantic image.
+    """
+    from PIL import Image
+
+    with _opened(path) as image:
+        width, height = image.size
+        channels = 1 if image.mode in _GREY else 3
+        if width == height or image.format == "TIFF":  # whose size Pillow has turned already
+            return height, width, channels
+        on_its_side = Image.Image.getexif(image).get(_ORIENTATION, 1) >= 5  # PNG's own getexif would decode
+        return (width, height, channels) if on_its_side else (height, width, channels)
+
+
+def read_pixels(path: str | os.PathLike) -> np.ndarray:
+    """Return one file as uint8 of shape (height, width) when it is grey, else (height, width, 3).
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read, is gigantic, or its pixels have no known range.
+    """
+    with _opened(path) as image:
+        return _to_pixels(_upright(image))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator:
+    from PIL import Image
+
+    # By its name, Pillow would map a plain TIFF into memory, and mix up the rows of one that lies on its side
+    with (
+        decoding(path, "a PNG, JPEG, TIFF, WebP or BMP image"),
+        open(path, "rb") as file,
+        Image.open(file, formats=FORMATS) as image,
+    ):
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:  # Pillow only warns up to twice as many
+            raise Image.DecompressionBombWarning(f"{image.width}×{image.height} pixels, more than {limit}")
+        yield image
+
+
+def _upright(image):
+    from PIL import ImageOps
+
+    image.load()  # some formats hold their EXIF data behind the pixels
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+
+
+def _to_pixels(image) -> np.ndarray:
+    """Convert a Pillow image of any mode."""
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is not known")
+    if image.mode.startswith("I"):
+        return _from_16_bit(np.asarray(image))
+    grey = image.mode in _GREY
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = _on_white(image.convert("RGBA"))
+    mode = "L" if grey else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _on_white(image):
+    from PIL import Image
+
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _from_16_bit(values: np.ndarray) -> np.ndarray:
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("integer pixels outside [0, 65535]")
+    return (values / 257).round().astype(np.uint8)
