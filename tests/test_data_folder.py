@@ -11,8 +11,8 @@ from PIL import Image
 from caescope.data import find_source, load_folder, open_source
 from caescope.data.folder import find_folder
 from caescope.data.image_file import pillow_silence, read_pixels, read_shape
-from caescope.data.parallel import blocks_of, map_in_order
 from caescope.errors import DataError, FileFormatError
+from caescope.parallel import blocks_of, map_in_order
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, GREY.T.reshape(3, 4), 255 - GREY], axis=-1)
@@ -306,7 +306,7 @@ def test_a_folder_is_decoded_by_several_threads(tmp_path, monkeypatch):
         return read_pixels(path)
 
     monkeypatch.setattr("caescope.data.folder.read_pixels", read)
-    monkeypatch.setattr("caescope.data.parallel.count_cores", lambda: 2)
+    monkeypatch.setattr("caescope.parallel.count_cores", lambda: 2)
     assert load_folder(save_many(tmp_path, 16)).images[:, 0, 0, 0].tolist() == [
         *range(0, 16, 2),
         *range(1, 16, 2),

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -300,3 +302,19 @@ def test_the_decoder_takes_flattened_convolutional_latents(images):
     assert latents.shape == (96, 6, 6, 4)
     flat = cae.decoder.predict(latents.reshape(96, -1))
     assert np.array_equal(flat, cae.decoder.predict(latents))
+
+
+def test_predicting_on_several_threads_is_predicting_on_one(images):
+    cae, before = new(device="cpu"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = cae.encoder.predict(images)
+        torch.set_num_threads(3)
+        names = set()
+        cae.encoder.module.register_forward_pre_hook(lambda *_: names.add(threading.current_thread().name))
+        together = cae.encoder.predict(images, batch_size=2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threading.main_thread().name not in names
+    np.testing.assert_allclose(together, alone, atol=1e-6)

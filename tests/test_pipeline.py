@@ -227,7 +227,7 @@ def test_encoding_a_folder_holds_a_few_blocks_at_a_time(made, tiles, tmp_path, m
         __hash__ = object.__hash__
 
     monkeypatch.setattr(FolderSource, "read", watched_read)
-    monkeypatch.setattr("caescope.data.parallel.count_cores", lambda: 2)
+    monkeypatch.setattr("caescope.parallel.count_cores", lambda: 2)
     monkeypatch.setitem(BLOCK_VALUES, "cpu", 2 * 144)
     encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
     assert len(most) == 20

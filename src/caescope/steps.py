@@ -1,8 +1,7 @@
 """The steps of a run, each from what the one before returned."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -11,7 +10,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 
 from caescope.analysis.judging import judge
 from caescope.analysis.latents import flatten_latents
@@ -20,8 +18,8 @@ from caescope.cae import CAE
 from caescope.callbacks import History, Progress, TensorBoard
 from caescope.data import SPLITS, ArraySource
 from caescope.data.opening import Source
-from caescope.data.parallel import blocks_of, count_cores, map_in_order
 from caescope.figures import draw_images, draw_judgement
+from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each
 from caescope.progress import Stages
 from caescope.protocol import describe_protocol
 from caescope.report import write_report
@@ -103,17 +101,6 @@ def block_size(cae: CAE, images: Source) -> int:
 def _turns(cae: CAE) -> AbstractContextManager:
     """Return what threads hold while they use the network: on a GPU one block at a time has its memory."""
     return nullcontext() if cae.encoder.device.type == "cpu" else Lock()
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let PyTorch compute in the thread that asks it to, so that as many threads as cores do not crowd."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def judge_into(

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from caescope.data.image_file import SUFFIXES, pillow_silence, read_pixels, read_shape
-from caescope.data.parallel import blocks_of, map_in_order
 from caescope.data.sources import ArraySource, parse_labels
 from caescope.errors import DataError, FileFormatError
 from caescope.files import decoding
+from caescope.parallel import blocks_of, map_in_order
 
 FILES_AT_A_TIME = 8  # that a thread reads before it reports: fewer handovers between threads
 

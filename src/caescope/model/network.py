@@ -1,7 +1,7 @@
 """Networks that take and return NumPy arrays: predict, fit and evaluate mean what they mean in Keras."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 
 import numpy as np
@@ -18,6 +18,7 @@ from caescope.model.options import Options
 from caescope.model.pairs import ImagePairs
 from caescope.model.summary import summarize
 from caescope.model.training import Plan, mean_loss, train
+from caescope.parallel import blocks_of, map_in_order, one_thread_each
 from caescope.parsing import parse_integer
 
 BATCH_SIZE = 128
@@ -52,7 +53,7 @@ class Network:
         x : array_like, shape (n, *input_shape)
             Images (float in [0, 1] or uint8) or, for the decoder, latents.
         batch_size : int, optional
-            Items at a time; by default as many as are fastest. The result does not depend on it.
+            Items at a time at most; by default as many as are fastest. The result does not depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
 
@@ -69,10 +70,13 @@ class Network:
         size = self._parse_batch_size(batch_size)
         result = np.empty((len(x), *self.output_shape), np.float32)
         self.module.eval()
-        with torch.inference_mode(), batches_of(size):
-            for start in range(0, len(x), size):
-                batch = _as_tensor(x[start : start + size]).to(self.device)
-                result[start : start + size] = self.module(batch).cpu().numpy()
+
+        @torch.inference_mode()
+        def predict_rows(rows: slice) -> None:
+            result[rows] = self.module(_as_tensor(x[rows]).to(self.device)).cpu().numpy()
+
+        with batches_of(size):
+            self._for_all(predict_rows, blocks_of(len(x), size))
         return result
 
     def summary(self) -> None:
@@ -107,10 +111,20 @@ class Network:
             return [self.module.encoder, self.module.decoder]
         return [self.module]  # pyright: ignore[reportReturnType]
 
+    def _for_all(self, function: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+        """Call a function for every block: a core each is faster than all cores for one after the other."""
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        if threads == 1:  # as it is within a thread that has a core to itself
+            for rows in blocks:
+                function(rows)
+            return
+        with one_thread_each():
+            for _ in map_in_order(function, blocks, threads):
+                pass
+
     def _parse_batch_size(self, batch_size: int | None) -> int:
-        if batch_size is None:
-            return images_at_a_time(self.options, self.device)
-        return parse_integer(batch_size, "batch_size")
+        fastest = images_at_a_time(self.options, self.device)
+        return fastest if batch_size is None else min(parse_integer(batch_size, "batch_size"), fastest)
 
     def _parse(self, x, name: str) -> np.ndarray:
         x = parse_latents(x, self.input_shape, name) if self.name == "decoder" else parse_images(x, name)
@@ -235,7 +249,7 @@ class Model(Network):
         y : array_like of the same shape, optional
             x itself by default.
         batch_size : int, optional
-            Images at a time; by default as many as are fastest. The result does not depend on it.
+            Images at a time at most; by default as many as are fastest. The result does not depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
         """
