@@ -9,6 +9,8 @@ its users would come to: Adam and linear latents, as the other peers have them.
 """
 
 import os
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +19,18 @@ LATENTS = 20
 
 
 class Contender:
-    """What most of them share."""
+    """What most of them share; ``model`` is the library's own."""
 
     default_batch = 32
+    model: Any
+
+    def weights(self):
+        """Return a copy of the weights, for `restore`."""
+        return self.model.get_weights()
+
+    def restore(self, weights) -> None:
+        """Put the weights back."""
+        self.model.set_weights(weights)
 
     def compile(self, images: np.ndarray) -> None:
         """Nothing, but for compilers."""
@@ -59,9 +70,9 @@ class Keras(Contender):
 
     def compile(self, images: np.ndarray) -> None:
         """Let the backend compile the step without learning anything."""
-        weights = self.model.get_weights()
+        weights = self.weights()
         self.epoch(images[: self.default_batch], self.default_batch)
-        self.model.set_weights(weights)
+        self.restore(weights)
 
     def epoch(self, images: np.ndarray, batch: int) -> None:
         self.model.fit(images, images, batch_size=batch, epochs=1, verbose=0)
@@ -98,30 +109,47 @@ def torch_networks():
     return encoder, decoder
 
 
-class PlainTorch(Contender):
-    """PyTorch with the loop that everybody writes, in the memory format that is faster."""
+class TorchContender(Contender):
+    """What those whose model is a torch module share."""
 
-    def __init__(self):
+    def weights(self):
+        return deepcopy(self.model.state_dict())
+
+    def restore(self, weights) -> None:
+        self.model.load_state_dict(weights)
+
+
+class PlainTorch(TorchContender):
+    """PyTorch with the loop that everybody writes, in the memory format that is faster.
+
+    The weights lie channels last; the images have one channel, so either format describes them, and
+    contiguous ones are faster than a permuted view.
+    """
+
+    def __init__(self, bfloat16: bool = False):
         import torch
 
-        self.torch = torch
+        self.torch, self.bfloat16 = torch, bfloat16
         self.model = torch.nn.Sequential(*torch_networks()).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
 
     def epoch(self, images: np.ndarray, batch: int) -> None:
-        x = self.torch.from_numpy(images).permute(0, 3, 1, 2)
+        x = self.torch.from_numpy(images).reshape(-1, 1, 28, 28)
         for rows in self.torch.randperm(len(x)).split(batch):
+            inputs = x[rows]
             self.optimizer.zero_grad()
-            self.torch.nn.functional.mse_loss(self.model(x[rows]), x[rows]).backward()
+            with self.torch.autocast("cpu", dtype=self.torch.bfloat16, enabled=self.bfloat16):
+                reconstructions = self.model(inputs)
+            self.torch.nn.functional.mse_loss(reconstructions.float(), inputs).backward()
             self.optimizer.step()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         with self.torch.inference_mode():
-            x = self.torch.from_numpy(images).permute(0, 3, 1, 2)
+            x = self.torch.from_numpy(images).reshape(-1, 1, 28, 28)
             return self.torch.cat([self.model(part) for part in x.split(512)]).permute(0, 2, 3, 1).numpy()
 
 
-class Pythae(Contender):
+class Pythae(TorchContender):
     """pythae's AE with its own trainer."""
 
     default_batch = 64
@@ -186,17 +214,17 @@ class Caescope(Contender):
     def __init__(self):
         from caescope import CAE
 
-        self.cae = CAE((28, 28, 1), LATENTS, CHANNELS, seed=0)
+        self.model = CAE((28, 28, 1), LATENTS, CHANNELS, seed=0).model
 
     def epoch(self, images: np.ndarray, batch: int) -> None:
-        self.cae.model.fit(images, batch_size=batch, verbose=0)
+        self.model.fit(images, batch_size=batch, verbose=0)
 
     def recipe(self, images: np.ndarray) -> int:
-        self.cae.model.fit(images, epochs=2, verbose=0)
+        self.model.fit(images, epochs=2, verbose=0)
         return 2
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.cae.model.predict(images)
+        return self.model.predict(images)
 
 
 # name: (class, its arguments, Keras's backend)
@@ -208,6 +236,7 @@ CONTENDERS = {
     "Keras 3 on PyTorch": (Keras, {}, "torch"),
     "pythae": (Pythae, {}, None),
     "plain PyTorch": (PlainTorch, {}, None),
+    "plain PyTorch, bfloat16": (PlainTorch, {"bfloat16": True}, None),
 }
 
 

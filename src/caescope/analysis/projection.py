@@ -15,8 +15,8 @@ PROJECTIONS = ("tsne", "pca", "umap")
 FEWEST_IMAGES = 4
 THREADS_FROM = 2000  # images; below, threads gain a second, and lose many where the processor is busy
 
-# t-SNE's options for large maps: a quarter of the time of openTSNE's own, at the same trustworthiness and purity
-# of clusters; its loss is a tenth higher. Exact neighbours are faster than Annoy's guesses while they are few.
+# t-SNE's options for large maps: a quarter of the time of openTSNE's own, at the same trustworthiness and
+# purity of clusters; its loss is a tenth higher. Exact neighbours are faster than Annoy's guesses while few.
 MANY, TOO_MANY_FOR_EXACT = 10_000, 100_000
 FOR_MANY = {
     "early_exaggeration_iter": 100,
