@@ -207,7 +207,7 @@ class Pythae(TorchContender):
 
 
 class Caescope(Contender):
-    """This library with its defaults; its recipe for a given quality is two epochs of one cycle."""
+    """This library with its defaults; its recipe for a given quality is one cycle in small batches."""
 
     default_batch = 128
 
@@ -220,8 +220,8 @@ class Caescope(Contender):
         self.model.fit(images, batch_size=batch, verbose=0)
 
     def recipe(self, images: np.ndarray) -> int:
-        self.model.fit(images, epochs=2, verbose=0)
-        return 2
+        self.epoch(images, 64)
+        return 1
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self.model.predict(images)
