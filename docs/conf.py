@@ -31,6 +31,7 @@ napoleon_use_rtype = False
 napoleon_use_param = False
 napoleon_use_ivar = True
 
-# Names in docstrings in single backquotes may be of other libraries
-suppress_warnings = ["ref.any", "myst.xref_missing"]
+# Names in docstrings in single backquotes may be of other libraries, and words in types, such as "shape", are
+# attributes of several classes
+suppress_warnings = ["ref.any", "ref.python", "myst.xref_missing"]
 nitpicky = False
