@@ -1,7 +1,6 @@
 """What the machine is, and what it gives at this moment: two fixed kernels and the memory of this process."""
 
 import math
-import os
 import platform
 import statistics
 import time
@@ -19,11 +18,6 @@ def processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), platform.processor() or platform.machine())
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def synchronize(device: torch.device) -> None:

@@ -33,6 +33,7 @@ import caescope
 from caescope import CAE
 from caescope.cae import parse_device
 from caescope.data import load_mnist_pickle
+from caescope.parallel import count_cores
 
 HERE = Path(__file__).resolve().parent
 N_IMAGES = 20_480  # every batch size divides it
@@ -144,7 +145,7 @@ def conditions(source: Path, seeds: list[int], device: torch.device) -> dict:
     """Return what must be the same for two entries to be compared."""
     return {
         "processor": machine.processor(),
-        "cores": machine.cores(),
+        "cores": count_cores(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "source": f"{source.name} {zlib.crc32(source.read_bytes()):08x}",
         "seeds": seeds,

@@ -13,7 +13,6 @@ from caescope import CAE, metrics
 from caescope.data import FolderSource
 from caescope.errors import CaescopeError, DataError, FileFormatError, OptionError
 from caescope.pipeline import analyze, encode, fit, run
-from caescope.steps import BLOCK_VALUES
 from caescope.table import read_latents
 
 QUICK = {"epochs": 2, "latent_features": 4, "filters": (4,), "clusters": 5, "verbose": 0, "device": "cpu"}
@@ -202,7 +201,7 @@ def tiles(tmp_path):
 
 def test_encoding_a_folder_gives_what_its_images_in_memory_give(made, tiles, tmp_path, monkeypatch):
     folder, images = tiles
-    monkeypatch.setitem(BLOCK_VALUES, "cpu", 3 * 144)  # many blocks, the last one smaller
+    monkeypatch.setattr("caescope.steps.images_at_a_time", lambda *_: 3)  # many blocks, the last one smaller
     streamed = encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0)
     cae = CAE(path=made.path / "model", load=True)
     np.testing.assert_allclose(streamed.latents, cae.encoder.predict(images), atol=1e-5)
@@ -228,7 +227,7 @@ def test_encoding_a_folder_holds_a_few_blocks_at_a_time(made, tiles, tmp_path, m
 
     monkeypatch.setattr(FolderSource, "read", watched_read)
     monkeypatch.setattr("caescope.parallel.count_cores", lambda: 2)
-    monkeypatch.setitem(BLOCK_VALUES, "cpu", 2 * 144)
+    monkeypatch.setattr("caescope.steps.images_at_a_time", lambda *_: 2)
     encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
     assert len(most) == 20
     assert max(most) <= 2 * 2  # two threads with two images each

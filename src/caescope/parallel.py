@@ -28,6 +28,15 @@ def blocks_of(n_items: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n_items)) for start in range(0, n_items, size))
 
 
+def share_of(n_items: int, most: int, threads: int) -> int:
+    """Return how many items to take at a time, at most ``most``, so that every thread gets some.
+
+    >>> share_of(1000, 64, threads=2), share_of(10, 64, threads=2), share_of(1, 64, threads=2)
+    (64, 3, 1)
+    """
+    return max(1, min(most, -(-n_items // (2 * threads))))
+
+
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
 ) -> Iterator[Result]:

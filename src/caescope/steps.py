@@ -4,7 +4,6 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from math import prod
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,17 +18,14 @@ from caescope.callbacks import History, Progress, TensorBoard
 from caescope.data import SPLITS, ArraySource
 from caescope.data.opening import Source
 from caescope.figures import draw_images, draw_judgement
-from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each
+from caescope.model.memory import images_at_a_time
+from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
 from caescope.progress import Stages
 from caescope.protocol import describe_protocol
 from caescope.report import write_report
 from caescope.run_folder import write_record
 from caescope.run_options import RunOptions
 from caescope.table import LatentTable
-
-# Pixels and channels in a block: six tiles of 224×224×3 on a CPU, where activations beyond some 16 MiB would
-# leave the cache and be mapped anew in every call; more on a GPU, where each call costs
-BLOCK_VALUES = {"cpu": 2**20, "other": 2**23}
 
 
 def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
@@ -60,7 +56,8 @@ def encode_images(
     cache, and no more than a few blocks are in memory.
     """
     measure = image_quality if judged else _errors_only
-    with stages.stage("encode", f"{len(images):,} images"), one_thread_each():
+    size = "×".join(map(str, images.shape))  # a folder compares all headers here, before it encodes
+    with stages.stage("encode", f"{len(images):,} images of {size}"), one_thread_each():
         encode = partial(_encode_rows, cae, images, measure, _turns(cae))
         parts = list(map_in_order(encode, blocks_of(len(images), block_size(cae, images))))
     latents = flatten_latents(np.concatenate([latents for latents, _ in parts]))
@@ -94,8 +91,7 @@ def _means(figures: dict[str, np.ndarray], split: np.ndarray | None) -> dict[str
 
 def block_size(cae: CAE, images: Source) -> int:
     """Return how many images a core works on at a time; with few images, every core still gets some."""
-    values = BLOCK_VALUES["cpu" if cae.encoder.device.type == "cpu" else "other"]
-    return max(1, min(values // prod(images.shape), -(-len(images) // (2 * count_cores()))))
+    return share_of(len(images), images_at_a_time(cae.options, cae.encoder.device), count_cores())
 
 
 def _turns(cae: CAE) -> AbstractContextManager:

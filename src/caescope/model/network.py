@@ -1,7 +1,7 @@
 """Networks that take and return NumPy arrays: predict, fit and evaluate mean what they mean in Keras."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
@@ -18,7 +18,7 @@ from caescope.model.options import Options
 from caescope.model.pairs import ImagePairs
 from caescope.model.summary import summarize
 from caescope.model.training import Plan, mean_loss, train
-from caescope.parallel import blocks_of, map_in_order, one_thread_each
+from caescope.parallel import blocks_of, map_in_order, one_thread_each, share_of
 from caescope.parsing import parse_integer
 
 BATCH_SIZE = 128
@@ -76,7 +76,7 @@ class Network:
             result[rows] = self.module(_as_tensor(x[rows]).to(self.device)).cpu().numpy()
 
         with batches_of(size):
-            self._for_all(predict_rows, blocks_of(len(x), size))
+            self._for_all(predict_rows, len(x), size)
         return result
 
     def summary(self) -> None:
@@ -111,15 +111,15 @@ class Network:
             return [self.module.encoder, self.module.decoder]
         return [self.module]  # pyright: ignore[reportReturnType]
 
-    def _for_all(self, function: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+    def _for_all(self, function: Callable[[slice], None], n_items: int, most: int) -> None:
         """Call a function for every block: a core each is faster than all cores for one after the other."""
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        if threads == 1:  # as it is within a thread that has a core to itself
-            for rows in blocks:
+        if threads == 1 or n_items == 1:  # as it is within a thread that has a core to itself
+            for rows in blocks_of(n_items, most):
                 function(rows)
             return
         with one_thread_each():
-            for _ in map_in_order(function, blocks, threads):
+            for _ in map_in_order(function, blocks_of(n_items, share_of(n_items, most, threads)), threads):
                 pass
 
     def _parse_batch_size(self, batch_size: int | None) -> int:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from caescope.parallel import blocks_of
+
 ROOM_FOR_IMAGES = 0.5  # of a GPU's free memory; the rest is for batches
 
 
@@ -36,8 +38,7 @@ class ImagePairs:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield float batches in [0, 1] on ``device``, in ``order`` (indices) or as they lie."""
         order = None if order is None else order.to(self.inputs.device)
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, start + batch_size)
+        for rows in blocks_of(len(self), batch_size):
             batch = self._map(lambda images, rows=rows: _take(images, rows, order, device))
             yield batch.inputs, batch.targets
 
