@@ -2,6 +2,8 @@ import gzip
 import pickle
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,8 +49,10 @@ def test_labels_of_any_kind(labels):
         ({"labels": np.zeros((6, 2))}, r"shape \(6, 2\) labels for 6 images"),
         ({"labels": [[1], [1, 2]]}, "one value for each image"),
         ({"labels": 3}, r"shape \(\) labels"),
-        ({"labels": [1, None, 1, 1, 1, 1]}, "some missing"),
-        ({"labels": [1, np.nan, 1, 1, 1, 1]}, "some missing"),
+        ({"labels": [None, np.nan] * 3}, "labels must be known for at least one image"),
+        ({"labels": [1, np.inf, 1, 1, 1, 1]}, "some infinite"),
+        ({"columns": {"slide": list("abc")}}, "3 column slide for 6 images"),
+        ({"columns": {"map_x": range(6)}}, "a name of its own.* Received 'map_x'"),
         ({"labels": [1j] * 6}, "dtype complex"),
         ({"ids": list("abcab")}, "5 ids for 6 images"),
         ({"ids": list("abcdea")}, "'a' 2 times"),
@@ -63,6 +67,22 @@ def test_labels_of_any_kind(labels):
 def test_fields_must_fit_one_another(fields, message):
     with pytest.raises(DataError, match=message):
         ArraySource(**{"images": IMAGES, **fields})
+
+
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        ([1, None, 3, 3, 3, 3], [1, None, 3, 3, 3, 3]),
+        ([1.5, np.nan, 3, 3, 3, 3], [1.5, None, 3, 3, 3, 3]),
+        (["a", np.nan, "c", "c", "c", None], ["a", None, "c", "c", "c", None]),
+        (np.ma.array(list("abcabc"), mask=[0, 1, 0, 0, 0, 0]), ["a", None, "c", "a", "b", "c"]),
+    ],
+)
+def test_labels_may_be_missing(labels, known):
+    source = ArraySource(IMAGES, labels)
+    assert source.labels.tolist() == known
+    assert isinstance(source.labels, np.ma.MaskedArray)
+    assert source.labels[[1, 0]].mask.tolist() == [True, False]
 
 
 def test_messages_name_the_source():
@@ -199,6 +219,8 @@ IDS = np.array(["a.png", "b/c.png", "d.png"])
         ("y.csv", "label\ncat\ndog\n\ncat\n", ["cat", "dog", "cat"]),
         ("y.csv", "\ufeffid, label\r\nd.png,3\r\na.png,1\r\nb/c.png,2\r\nz.png,9\r\n", [1, 2, 3]),
         ("y.csv", 'label,path\n"x, y",d.png\nu,a.png\nv,b/c.png\n', ["u", "v", "x, y"]),
+        ("y.csv", "label,slide\n1.5,a\n,b\n2,c\n", [1.5, None, 2.0]),
+        ("y.txt", "a\n\nb\n", ["a", None, "b"]),
     ],
 )
 def test_labels_from_text(tmp_path, name, text, expected):
@@ -217,18 +239,22 @@ def test_labels_from_arrays_in_files(tmp_path):
     ("name", "content", "message"),
     [
         ("y.txt", b"a\nb\n", "2 labels for 3 images"),
-        ("y.txt", b"a\n\nb\n", "none for image b/c.png"),
+        ("y.txt", b"\n\n \n", "known for at least one image"),
         ("y.txt", b"", "0 labels for 3 images"),
         ("y.txt", b"\xff\xfe\x80", "readable as UTF-8 text"),
         ("y.csv", b"", "a column label"),
-        ("y.csv", b"id,class\na.png,1\n", "the columns id, class"),
+        ("y.csv", b"id\na.png\n", "a column label, or others"),
+        ("y.csv", b"id,label,label\na.png,1,2\n", "a name that comes twice"),
+        ("y.csv", b"label,map_x\n1,2\n1,2\n1,2\n", "a name of its own"),
+        ("y.parquet", b"PAR1PAR1", "readable as a Parquet file"),
+        ("y.csv", b"id,class\na.png,1\nd.png,1\nb/c.png,1\n", "a column label.* the columns class"),
         ("y.csv", b"label\na\nb\n", "2 labels for 3 images"),
         ("y.csv", b"id,label\na.png,1\nb/c.png\n", "row 3 of another length"),
         ("y.csv", b"id,label\na.png,1\nd.png,1\n", "1 of 3 images missing, for example b/c.png"),
         ("y.csv", b"id,label\na.png,1\nd.png,1\nb/c.png,1\nd.png,2\n", "1 rows that repeat a name"),
         ("y.csv", b'id,label\n"a.png,1\n', "readable as a CSV table"),
         ("y.csv", b"label\n" + b"x" * 200_000, "readable as a CSV table"),
-        ("y.json", b"[1, 2, 3]", "NPY, IDX, .csv and .txt"),
+        ("y.json", b"[1, 2, 3]", "NPY, IDX, Parquet, .csv and .txt"),
         ("y", to_idx(np.zeros((3, 2), np.uint8)), r"shape \(3, 2\) labels"),
         ("y.csv.gz", b"\x1f\x8b\x08", "EOFError"),
     ],
@@ -237,6 +263,27 @@ def test_label_files_that_do_not_fit(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises((DataError, FileFormatError), match=message):
         load_labels(tmp_path / name, IDS)
+
+
+def test_other_columns_of_a_table_of_labels_come_along(tmp_path):
+    table = {"id": ["2", "0", "1"], "label": ["c", "a", "b"], "slide": [2, 0, None], "x": [0.5, 1, 2]}
+    text = "id,label,slide,x\n2,c,2,0.5\n0,a,0,1\n1,b,,2\n"
+    (tmp_path / "y.csv").write_text(text)
+    pq.write_table(pa.table(table), tmp_path / "y.parquet")
+    for name in ("y.csv", "y.parquet"):
+        source = open_source(IMAGES[:3], labels=tmp_path / name)
+        assert source.labels.tolist() == ["a", "b", "c"]
+        assert {key: values.tolist() for key, values in source.columns.items()} == {
+            "slide": [0, None, 2],
+            "x": [1.0, 2.0, 0.5],
+        }
+
+
+def test_a_table_without_labels_leaves_the_sources_own(tmp_path):
+    (tmp_path / "slides.csv").write_text("slide\na\nb\na\n")
+    source = open_source(ArraySource(IMAGES[:3], [1, 2, 3]), labels=tmp_path / "slides.csv")
+    assert source.labels.tolist() == [1, 2, 3]
+    assert source.columns["slide"].tolist() == ["a", "b", "a"]
 
 
 def test_missing_label_file(tmp_path):

@@ -11,6 +11,7 @@ from scipy.special import entr
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from caescope.errors import DataError
+from caescope.parsing import is_missing
 
 
 def gini(labels) -> float:
@@ -372,7 +373,7 @@ def _parse_row(labels, name: str) -> list:
     array = _as_row(labels, name)
     values = [value.item() if isinstance(value, np.generic) else value for value in array.tolist()]
     try:
-        missing = any(map(_is_missing, set(values))) or np.ma.is_masked(labels)
+        missing = any(map(is_missing, set(values))) or np.ma.is_masked(labels)
     except TypeError:
         kinds = ", ".join(sorted({type(value).__name__ for value in values}))
         advice = "Use strings, integers, floats or booleans."
@@ -398,11 +399,6 @@ def _as_row(labels, name: str) -> np.ndarray:
         raise DataError(f"{name} must hold one value for each image", shape, advice)
     # Dates in finer units would become integers.
     return array.astype(f"{array.dtype.kind}8[us]") if array.dtype.kind in "mM" else array
-
-
-def _is_missing(value) -> bool:
-    # NaN and its kin differ from themselves; pandas.NA does not even answer with a boolean.
-    return value is None or (value != value) is not False
 
 
 def _counts(labels) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Numbers from outside, brought into their normal form."""
 
 import operator
+import os
 from typing import Any
 
 from caescope.errors import OptionError
@@ -34,3 +35,20 @@ def parse_integer(value: Any, name: str, least: int = 1, most: int | None = None
 def parse_seed(seed: Any) -> int:
     """Return a seed from 0 to 2**32 - 1, the range that every generator used here understands."""
     return parse_integer(seed, "seed", 0, 2**32 - 1)
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for one that nobody knows: None, NaN, pandas.NA.
+
+    >>> is_missing(None), is_missing(float("nan")), is_missing("")
+    (True, True, False)
+    """
+    try:
+        return value is None or bool(value != value)  # NaN and its kin differ from themselves
+    except TypeError:  # pandas.NA does not even answer with a boolean
+        return True
+
+
+def is_path(value: Any) -> bool:
+    """Tell whether a value names something: a file, a folder, a column or a data set."""
+    return isinstance(value, (str, os.PathLike))

@@ -2,8 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from caescope.data.image_file import SUFFIXES, pillow_silence, read_pixels, read_shape
-from caescope.data.sources import ArraySource, parse_labels
+from caescope.data.sources import ArraySource, parse_columns, parse_labels
 from caescope.errors import DataError, FileFormatError
 from caescope.files import decoding
 from caescope.parallel import blocks_of, map_in_order
@@ -30,11 +30,13 @@ class FolderSource:
     ids : numpy.ndarray of str, shape (n,)
         Paths below ``root``, with slashes.
     labels : array_like, shape (n,), optional
+    columns : mapping of str to array_like, shape (n,), optional
+        As in `ArraySource`.
 
     Raises
     ------
     DataError
-        If labels do not fit.
+        If labels or columns do not fit.
 
     Examples
     --------
@@ -45,11 +47,13 @@ class FolderSource:
     root: Path
     ids: np.ndarray
     labels: Any = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
     split: ClassVar[None] = None
 
     def __post_init__(self):
         if self.labels is not None:
             object.__setattr__(self, "labels", parse_labels(self.labels, len(self)))
+        object.__setattr__(self, "columns", parse_columns(self.columns, len(self)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -105,7 +109,7 @@ class FolderSource:
             As in `load_folder`.
         """
         images = _stack(self._of_every_file(read_pixels), self.ids, self.root)
-        return ArraySource(images, self.labels, self.ids, name=self.name)
+        return ArraySource(images, self.labels, self.ids, name=self.name, columns=self.columns)
 
     def _of_every_file(self, read) -> list:
         """Return what ``read`` says of each file, in order, from all cores."""

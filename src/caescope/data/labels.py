@@ -1,21 +1,32 @@
-"""Labels from a file: NPY, IDX, CSV or plain text."""
+"""What is known about images, from a file: NPY, IDX, CSV, Parquet or plain text."""
 
 import csv
 import os
 import re
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from caescope.data.arrays import load_npy
 from caescope.data.idx import is_idx, load_idx
-from caescope.data.sources import parse_labels
+from caescope.data.sources import parse_columns, parse_labels
 from caescope.errors import DataError, FileFormatError
 from caescope.files import decoding, printable, read_bytes, read_head
 
 MAX_BYTES = 256 * 2**20
 ID_COLUMNS = ("id", "path")
+INTEGER, FLOAT = r"0|-?[1-9][0-9]{0,17}", r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?"
+
+
+class Annotations(NamedTuple):
+    """What a file says about each image: labels, if any, and other columns by name."""
+
+    labels: np.ndarray | None
+    columns: Mapping[str, np.ndarray]
 
 
 def load_labels(path: str | os.PathLike, ids: np.ndarray) -> np.ndarray:
@@ -24,15 +35,16 @@ def load_labels(path: str | os.PathLike, ids: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        An NPY or IDX file; a ``.csv`` file with a column ``label`` and, unless its rows are in the images'
-        order, a column ``id`` or ``path``; or a ``.txt`` file with one label in each line.
+        An NPY or IDX file; a ``.csv`` or ``.parquet`` file with a column ``label`` and, unless its rows are
+        in the images' order, a column ``id`` or ``path``; or a ``.txt`` file with one label in each line.
     ids : numpy.ndarray of str, shape (n_images,)
         The images' names, which the column ``id`` or ``path`` is matched to.
 
     Returns
     -------
     numpy.ndarray, shape (n_images,)
-        Texts that are all integers become integers.
+        Texts that are all integers become integers. Where a label is missing (an empty cell or line) the
+        array is masked.
 
     Raises
     ------
@@ -41,57 +53,92 @@ def load_labels(path: str | os.PathLike, ids: np.ndarray) -> np.ndarray:
     FileFormatError
         If there is no such file or it is none of these.
     """
+    found = load_annotations(path, ids)
+    if found.labels is None:
+        raise _no_column(path, "a column label", found.columns)
+    return found.labels
+
+
+def load_annotations(path: str | os.PathLike, ids: np.ndarray) -> Annotations:
+    """Read labels and, from CSV and Parquet files, every other column: slide, patient, scanner.
+
+    Parameters
+    ----------
+    path, ids
+        As in `load_labels`; a table may lack the column ``label``.
+
+    Raises
+    ------
+    DataError, FileFormatError
+        As `load_labels`; a table must have at least one column beside the images' names.
+    """
     head = read_head(path)
     if head.startswith(b"\x93NUMPY"):
-        labels = load_npy(path)
-    elif is_idx(head):
-        labels = load_idx(path)
-    else:
-        labels = _load_text(Path(path), ids)
-    return parse_labels(labels, len(ids))
+        return Annotations(parse_labels(load_npy(path), len(ids)), {})
+    if is_idx(head):
+        return Annotations(parse_labels(load_idx(path), len(ids)), {})
+    if head.startswith(b"PAR1"):
+        return _from_table(path, _read_parquet(path), ids)
+    return _load_text(Path(path), ids)
 
 
-def _load_text(path: Path, ids: np.ndarray) -> np.ndarray:
+def _load_text(path: Path, ids: np.ndarray) -> Annotations:
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix not in ("csv", "txt"):
         raise FileFormatError(
             f"{path} must be a file of labels",
             "another kind",
-            "Labels are read from NPY, IDX, .csv and .txt files.",
+            "Labels are read from NPY, IDX, Parquet, .csv and .txt files.",
         )
     with decoding(path, "UTF-8 text"):
         text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
-    labels = text.splitlines() if suffix == "txt" else _parse_csv(path, text, ids)
-    if len(labels) == len(ids) and "" in (stripped := [label.strip() for label in labels]):
-        raise DataError(
-            f"Every label in {path} must have a text",
-            f"none for image {ids[stripped.index('')]}",
-            "Write for example 'unknown'.",
-        )
-    return _to_integers([label.strip() for label in labels])
+    if suffix == "csv":
+        return _from_table(path, _read_csv(path, text), ids)
+    return Annotations(parse_labels(_to_numbers(text.splitlines()), len(ids)), {})
 
 
-def _parse_csv(path: Path, text: str, ids: np.ndarray) -> list[str]:
-    """Return the column ``label``, in the order of ``ids`` where the table names the images."""
+def _read_csv(path: Path, text: str) -> dict[str, list[str]]:
+    """Return the cells of each column, stripped."""
     with decoding(path, "a CSV table"):
         header, *rows = [row for row in csv.reader(StringIO(text, newline=""), strict=True) if row] or [[]]
-    columns = {name.strip(): i for i, name in enumerate(header)}
+    names = [name.strip() for name in header]
     ragged = next((i for i, row in enumerate(rows, start=2) if len(row) != len(header)), None)
-    if "label" not in columns or ragged:
+    if ragged or len(set(names)) < len(names):
         raise FileFormatError(
-            f"{path} must be a table with a column label, all rows of one length",
-            f"row {ragged} of another length" if ragged else f"the columns {printable(', '.join(columns))}",
+            f"{path} must be a table with all rows of one length and a name of its own for each column",
+            f"row {ragged} of another length" if ragged else "a name that comes twice",
             "Name the columns in the first row: label, and id or path to match the images.",
         )
-    labels = [row[columns["label"]] for row in rows]
-    key = next((columns[name] for name in ID_COLUMNS if name in columns), None)
-    return labels if key is None else _match(path, [row[key].strip() for row in rows], labels, ids)
+    return {name: [row[i].strip() for row in rows] for i, name in enumerate(names)}
 
 
-def _match(path: Path, names: list[str], labels: list[str], ids: np.ndarray) -> list[str]:
-    label_of = dict(zip(names, labels, strict=True))
-    twice = len(names) - len(label_of)
-    missing = [name for name in ids.tolist() if name not in label_of]
+def _read_parquet(path: str | os.PathLike) -> dict[str, list]:
+    with decoding(path, "a Parquet file"):
+        return pq.read_table(path, memory_map=False).to_pydict()
+
+
+def _from_table(path: str | os.PathLike, table: Mapping[str, list], ids: np.ndarray) -> Annotations:
+    key = next((name for name in ID_COLUMNS if name in table), None)
+    known = [name for name in table if name not in ID_COLUMNS]
+    if not known:
+        raise _no_column(path, "a column label, or others beside the images' names", table)
+    order = None if key is None else _match(path, [str(name).strip() for name in table[key]], ids)
+    columns: dict[str, Any] = {}
+    for name in known:
+        cells = _to_numbers(table[name])
+        columns[name] = cells if order is None else [cells[row] for row in order]
+    labels = columns.pop("label", None)
+    n_images = len(ids)
+    return Annotations(
+        None if labels is None else parse_labels(labels, n_images), parse_columns(columns, n_images)
+    )
+
+
+def _match(path: str | os.PathLike, names: list[str], ids: np.ndarray) -> list[int]:
+    """Return the table's row of each image."""
+    row_of = {name: row for row, name in enumerate(names)}
+    twice = len(names) - len(row_of)
+    missing = [name for name in ids.tolist() if name not in row_of]
     if missing or twice:
         raise DataError(
             f"{path} must name every image, and no image twice",
@@ -99,10 +146,29 @@ def _match(path: Path, names: list[str], labels: list[str], ids: np.ndarray) -> 
             f"{twice} rows that repeat a name",
             f"The images' names look like {ids[0]}.",
         )
-    return [label_of[name] for name in ids.tolist()]
+    return [row_of[name] for name in ids.tolist()]
 
 
-def _to_integers(labels: list[str]) -> np.ndarray:
-    """Turn texts into integers where nothing is lost by that: '007' stays a text."""
-    integral = all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", label) for label in labels)
-    return np.array(labels, dtype=np.int64 if integral else np.str_)
+def _to_numbers(cells: list) -> list:
+    """Turn texts into None where they are empty, and into numbers where all of them are and lose nothing.
+
+    >>> _to_numbers(["3", "", "-1"]), _to_numbers(["007", "1"]), _to_numbers(["0.5", "2"])
+    ([3, None, -1], ['007', '1'], [0.5, 2.0])
+    """
+    cells = [(cell.strip() or None) if isinstance(cell, str) else cell for cell in cells]
+    texts = [cell for cell in cells if cell is not None]
+    if not all(isinstance(text, str) for text in texts):
+        return cells
+    for form, kind in ((INTEGER, int), (FLOAT, float)):
+        if texts and all(re.fullmatch(form, text) for text in texts):
+            has_zeros = kind is float and any(re.match(r"-?0[0-9]", text) for text in texts)
+            return cells if has_zeros else [None if cell is None else kind(cell) for cell in cells]
+    return cells
+
+
+def _no_column(path: str | os.PathLike, what: str, columns) -> FileFormatError:
+    return FileFormatError(
+        f"{path} must be a table with {what}",
+        f"the columns {printable(', '.join(map(str, columns)))}",
+        "Name the columns in the first row: label, and id or path to match the images.",
+    )

@@ -10,12 +10,13 @@ import numpy as np
 from caescope.data.arrays import load_npy, load_npz
 from caescope.data.folder import FolderSource, find_folder
 from caescope.data.idx import is_idx, load_idx
-from caescope.data.labels import load_labels
+from caescope.data.labels import load_annotations
 from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.sources import SPLITS, ArraySource, Part, source_from_parts
 from caescope.errors import FileFormatError
 from caescope.files import read_head
+from caescope.parsing import is_path
 
 UNDERSTOOD = (
     "A source is an array (n, height, width[, channels]), the name digits or mnist, a MNIST pickle (.pkl, "
@@ -37,7 +38,8 @@ def open_source(source: Any, labels: Any = None) -> ArraySource:
         pickle; an IDX, NPY or NPZ file; a folder of images; or a folder of MNIST's IDX files. A file's first
         bytes decide where they can, else its name.
     labels : array_like, shape (n,), or path-like, optional
-        In place of the source's own; files as in `caescope.data.load_labels`.
+        In place of the source's own; files as in `caescope.data.load_labels`, whose other columns become
+        the source's.
 
     Returns
     -------
@@ -77,15 +79,17 @@ def find_source(source: Any, labels: Any = None) -> Source:
     opened = _open(source)
     if labels is None:
         return opened
-    if isinstance(labels, (str, os.PathLike)):
-        labels = load_labels(labels, opened.ids)
-    return replace(opened, labels=labels)
+    if not is_path(labels):
+        return replace(opened, labels=labels)
+    known = load_annotations(labels, opened.ids)
+    columns = {**opened.columns, **known.columns}
+    return replace(opened, labels=opened.labels if known.labels is None else known.labels, columns=columns)
 
 
 def _open(source: Any) -> Source:
     if isinstance(source, (ArraySource, FolderSource)):
         return source
-    if isinstance(source, (str, os.PathLike)):
+    if is_path(source):
         return _open_name(source)
     try:
         images = np.asarray(source)

@@ -1,15 +1,19 @@
 """Where images come from, as one small value."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from caescope.errors import DataError
+from caescope.files import printable
 from caescope.images import parse_images
+from caescope.parsing import is_missing
 
 SPLITS = ("train", "validation", "test")
+RESERVED = re.compile(r"id|path|split|label|map_[xy]|cluster|error|z\d{3,6}")  # latents.parquet's own columns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -21,18 +25,21 @@ class ArraySource:
     images : array_like, shape (n, height, width[, channels])
         uint8, or floats in [0, 1]; see `caescope.images.parse_images`.
     labels : array_like, shape (n,), optional
-        What somebody knows about each image: strings, integers, floats or booleans.
+        What somebody knows about each image: strings, integers, floats or booleans; None, NaN or masked
+        where nobody does.
     ids : array_like of str, shape (n,), optional
         A name for each image, unique; by default its number.
     split : array_like of str, shape (n,), optional
         "train", "validation" or "test", where the data bring a split of their own.
     name : str
         What messages and reports call it.
+    columns : mapping of str to array_like, shape (n,), optional
+        What else is known about each image, by name: its slide, its patient, its scanner.
 
     Raises
     ------
     DataError
-        If images, labels, ids and split do not fit one another.
+        If images, labels, ids, split and columns do not fit one another.
 
     Examples
     --------
@@ -48,6 +55,7 @@ class ArraySource:
     ids: Any = None
     split: Any = None
     name: str = "array"
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         images = parse_images(self.images, "images" if self.name == "array" else f"images of {self.name}")
@@ -61,9 +69,10 @@ class ArraySource:
             "labels": None if self.labels is None else parse_labels(self.labels, len(images)),
             "ids": _unique(ids),
             "split": None if self.split is None else _parse_split(self.split, len(images)),
+            "columns": parse_columns(self.columns, len(images)),
         }
-        for field, value in parsed.items():
-            object.__setattr__(self, field, value)
+        for name, value in parsed.items():
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -109,45 +118,76 @@ def source_from_parts(parts: Sequence[Part], name: str) -> ArraySource:
     _demand_alike(
         "labels in all or none", ["labels" if s.labels is not None else "none" for s in sources], name
     )
-    labels = None if sources[0].labels is None else np.concatenate([s.labels for s in sources])
+    labels = None if sources[0].labels is None else np.ma.concatenate([s.labels for s in sources])
     ids = [f"{part.split}/{i}" for part, s in zip(parts, sources, strict=True) for i in range(len(s))]
     split = np.repeat([str(part.split) for part in parts], [len(s) for s in sources])
     return ArraySource(np.concatenate([s.images for s in sources]), labels, ids, split, name)
 
 
 def parse_labels(labels: Any, n_images: int, name: str = "labels") -> np.ndarray:
-    """Return labels as an array of shape (n_images,) of strings, integers, floats or booleans, checked."""
-    values = _parse_row(labels, n_images, name)
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    if values.dtype.kind not in "biufU" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+    """Return labels as an array of shape (n_images,) of strings, integers, floats or booleans, checked.
+
+    Where some are missing (None, NaN, masked) the array is masked there, and holds nothing of worth.
+    """
+    values, missing = _parse_row(labels, n_images, name)
+    known = np.asarray(values[~missing].tolist()) if values.dtype.kind == "O" else values[~missing]
+    if not len(known):
+        raise DataError(
+            f"{name} must be known for at least one image", "none", f"Leave {name} out, or give some."
+        )
+    if known.dtype.kind == "S":
+        known = np.char.decode(known, "utf-8", "replace")
+    if known.dtype.kind not in "biufU" or (known.dtype.kind == "f" and not np.isfinite(known).all()):
         raise DataError(
             f"{name} must be strings, integers, finite floats or booleans",
-            f"values of dtype {values.dtype}, some missing or of another kind",
-            "Give every image a label, for example 'unknown', or leave those images out.",
+            f"values of dtype {known.dtype}, some infinite or of another kind",
+            "Give every image a label of one of these kinds, or none.",
         )
-    return values
+    if not missing.any():
+        return known
+    labels = np.zeros(n_images, known.dtype)
+    labels[~missing] = known
+    return np.ma.array(labels, mask=missing)
 
 
-def _parse_row(values: Any, n_images: int, name: str) -> np.ndarray:
-    """Return ``values`` as an array of shape (n_images,); an object array becomes one of its items' type."""
+def parse_columns(columns: Mapping[str, Any], n_images: int) -> dict[str, np.ndarray]:
+    """Return what else is known about images as arrays by name, each checked as labels are."""
+    for name in columns:
+        if RESERVED.fullmatch(str(name)) or not str(name).strip():
+            raise DataError(
+                "A column must have a name of its own, not one of those in latents.parquet",
+                repr(printable(str(name), 60)),
+                "Rename it, for example slide.",
+            )
+    return {
+        str(name): parse_labels(values, n_images, f"column {printable(str(name), 60)}")
+        for name, values in columns.items()
+    }
+
+
+def _parse_row(values: Any, n_images: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``values`` as an array of shape (n_images,), and where they are missing."""
     try:
-        values = np.asarray(values)
-        values = np.asarray(values.tolist()) if values.dtype.kind == "O" else values
+        # Left to itself, NumPy would turn [nan, "cat"] into two strings
+        array = np.asarray(values, None if isinstance(values, np.ndarray) else object)
     except ValueError:
-        values = np.empty((0, 0))
-    if values.shape != (n_images,):
-        found = len(values) if values.ndim == 1 else f"shape {values.shape}"
+        array = np.empty((0, 0))
+    if array.shape != (n_images,):
+        found = len(array) if array.ndim == 1 else f"shape {array.shape}"
         raise DataError(
             f"{name} must hold one value for each image",
             f"{found} {name} for {n_images} images",
             "Give as many as there are images, in the same order.",
         )
-    return values
+    is_masked = isinstance(values, np.ma.MaskedArray)
+    missing = np.ma.getmaskarray(values) if is_masked else np.zeros(n_images, bool)
+    if array.dtype.kind in "Of":
+        missing = missing | np.fromiter(map(is_missing, array.tolist()), bool, n_images)
+    return array, missing
 
 
 def _parse_names(names: Any, n_images: int, what: str) -> np.ndarray:
-    return _parse_row(names, n_images, what).astype(str)
+    return _parse_row(names, n_images, what)[0].astype(str)
 
 
 def _parse_split(split: Any, n_images: int) -> np.ndarray:
