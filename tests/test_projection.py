@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import warnings
+from collections.abc import Callable
 
+import numba
 import numpy as np
 import openTSNE
 import pytest
@@ -12,10 +15,12 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_score
 
-from caescope.analysis import projection
+from caescope.analysis import maps, tsne
 from caescope.analysis.projection import (
     PROJECTIONS,
+    PaCMAPMap,
     PCAMap,
+    Projection,
     TSNEMap,
     UMAPMap,
     explained_variance_ratio,
@@ -24,6 +29,10 @@ from caescope.analysis.projection import (
 from caescope.errors import DataError, MissingDependencyError, OptionError
 
 METHODS = pytest.mark.parametrize("method", PROJECTIONS)
+
+# How far from their own places images of the map land when they are placed on it: their median distance, as a
+# share of the map's width. UMAP and PaCMAP place an image among its neighbours, of which it is but one.
+TOLERANCES = {"tsne": 0.01, "pca": 0.01, "umap": 0.04, "pacmap": 0.04}
 
 
 @pytest.fixture(scope="module")
@@ -61,26 +70,109 @@ def test_separate_blobs_stay_apart(method, blobs):
     assert silhouette_score(points, labels) > (0.3 if method == "pca" else 0.7)
 
 
-@METHODS
-def test_images_of_the_map_are_placed_near_themselves(method, blobs):
-    latents, _ = blobs
-    drawn = make_projection(method)
-    points = drawn.fit_transform(latents)
+def check_projection(make: Callable[..., Projection], latents: np.ndarray, tolerance: float):
+    """Assert what must hold of every projection, however it draws its map."""
+    drawn = make(seed=3)
+    with pytest.raises(DataError, match="fitted before"):
+        drawn.transform(latents)
+    points, placed = drawn.fit_transform(latents), drawn.transform(latents[:50])
+    assert drawn.fitted_ == len(latents)
+    for found, n in ((points, len(latents)), (placed, 50)):
+        assert found.shape == (n, 2)
+        assert found.dtype == np.float32
+        assert np.isfinite(found).all()
+    check_places(drawn, latents, points, tolerance)
+    check_seed(make, latents, points, placed)
+    check_refusals(make(), latents.shape[1])
+
+
+def check_places(drawn: Projection, latents, points, tolerance: float):
+    """Assert that images of the map, or nearly the same ones, are placed where they are."""
     size = np.ptp(points, axis=0).max()
     for shift in (0, 0.01):
         distances = np.linalg.norm(drawn.transform(latents[:50] + shift) - points[:50], axis=1)
         assert distances.max() < 0.1 * size
-        assert np.median(distances) < (0.04 if method == "umap" else 0.01) * size
+        assert np.median(distances) < tolerance * size
+
+
+def check_seed(make, latents, points, placed):
+    """Assert that the same seed gives the same map and places, by ``fit`` and by ``fit_transform``."""
+    same = make(seed=3)
+    np.testing.assert_array_equal(same.fit_transform(latents), points)
+    np.testing.assert_array_equal(same.transform(latents[:50]), placed)
+    fitted = make(seed=3)
+    assert fitted.fit(latents) is fitted
+    np.testing.assert_array_equal(fitted.transform(latents[:50]), placed)
+    make(seed=2**32 - 1).fit(latents[:20])
+
+
+def check_refusals(drawn: Projection, features: int):
+    for fit in (drawn.fit, drawn.fit_transform):
+        with pytest.raises(DataError, match=r"at least 4 images\. Received 3\. Add images"):
+            fit(np.eye(3))
+        with pytest.raises(DataError, match="latents must be finite"):
+            fit(np.full((5, 3), np.nan))
+        with pytest.raises(DataError, match="fitted before"):
+            drawn.transform(np.zeros((4, 3)))
+    drawn.fit(np.eye(5))
+    with pytest.raises(DataError, match="latents must have 5 features"):
+        drawn.transform(np.zeros((2, 4)))
 
 
 @METHODS
-def test_a_seed_decides_the_map(method, blobs):
+def test_every_projection_keeps_the_protocol(method, blobs):
+    def make(**options) -> Projection:
+        return make_projection(method, **options)
+
+    check_projection(make, blobs[0], TOLERANCES[method])
+
+
+@METHODS
+def test_of_many_images_a_sample_is_fitted_and_the_rest_is_placed(method, blobs):
+    latents, labels = blobs
+    drawn = make_projection(method, seed=1, most=100)
+    points = drawn.fit_transform(latents)
+    assert drawn.fitted_ == 100
+    assert points.shape == (240, 2)
+    sample = drawn._sample(240)
+    assert sample.sum() == 100
+    whole = make_projection(method, seed=1)
+    np.testing.assert_array_equal(points[sample], whole.fit_transform(latents[sample]))
+    np.testing.assert_array_equal(points[~sample], whole.transform(latents[~sample]))
+    assert silhouette_score(points, labels) > (0.3 if method == "pca" else 0.6)
+    np.testing.assert_array_equal(
+        make_projection(method, seed=1, most=100).fit(latents).transform(latents[:9]),
+        drawn.transform(latents[:9]),
+    )
+
+
+def test_the_seed_draws_the_sample_evenly():
+    samples = np.array([PCAMap(seed, most=4)._sample(8) for seed in range(500)])
+    assert (samples.sum(axis=1) == 4).all()
+    np.testing.assert_allclose(samples.mean(axis=0), 0.5, atol=0.1)  # 4.5 standard errors
+    assert PCAMap(most=8)._sample(8).all()
+
+
+def test_samples_are_for_more_than_200_000_images_only():
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(200_001, 2)).astype(np.float32)
+    assert PCAMap().fit(latents[1:]).fitted_ == 200_000
+    drawn = PCAMap()
+    points = drawn.fit_transform(latents)
+    assert drawn.fitted_ == 200_000
+    assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("method", ["tsne", "pca", "pacmap"])
+def test_images_are_placed_in_blocks_alike(method, blobs, monkeypatch):
     latents, _ = blobs
-    maps = [make_projection(method, seed=3) for _ in range(2)]
-    first, second = (drawn.fit_transform(latents) for drawn in maps)
-    np.testing.assert_array_equal(first, second)
-    first, second = (drawn.transform(latents[:20] + 0.1) for drawn in maps)
-    np.testing.assert_array_equal(first, second)
+    drawn = make_projection(method).fit(latents[:150])
+    at_once = drawn.transform(latents[150:])
+    sizes, place = [], drawn._place
+    monkeypatch.setattr(drawn, "_place", lambda block: sizes.append(len(block)) or place(block))
+    monkeypatch.setattr(maps, "BLOCK", 40)
+    np.testing.assert_allclose(drawn.transform(latents[150:]), at_once, rtol=1e-4, atol=1e-4)
+    assert sizes == [40, 40, 10]
 
 
 def test_threads_do_not_change_a_small_tsne_map(blobs):
@@ -144,22 +236,8 @@ def test_there_are_as_many_components_as_images_or_features():
         explained_variance_ratio(latents[:1])
 
 
-@METHODS
-def test_latents_that_have_no_map_are_refused(method):
-    drawn = make_projection(method)
-    with pytest.raises(DataError, match="fitted before"):
-        drawn.transform(np.zeros((4, 3)))
-    with pytest.raises(DataError, match=r"at least 4 images\. Received 3"):
-        drawn.fit_transform(np.eye(3))
-    with pytest.raises(DataError, match="latents must be finite"):
-        drawn.fit_transform(np.full((5, 3), np.nan))
-    drawn.fit_transform(np.eye(5))
-    with pytest.raises(DataError, match="latents must have 5 features"):
-        drawn.transform(np.zeros((2, 4)))
-
-
 def test_unknown_projections_and_options_are_refused():
-    with pytest.raises(OptionError, match=r"one of tsne, pca, umap. Received 'isomap'"):
+    with pytest.raises(OptionError, match=r"one of tsne, pca, umap, pacmap. Received 'isomap'"):
         make_projection("isomap")
     for perplexity in (0, 0.5, -3, float("nan"), float("inf"), "many", None):
         with pytest.raises(OptionError, match="perplexity must be a number of at least 1"):
@@ -169,19 +247,66 @@ def test_unknown_projections_and_options_are_refused():
     for method in PROJECTIONS:
         with pytest.raises(OptionError, match="seed must be an integer from 0"):
             make_projection(method, seed=-1)
+        with pytest.raises(OptionError, match=r"most must be an integer of at least 4\. Received most=3"):
+            make_projection(method, most=3)
 
 
-def test_umap_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "caescope\[umap\]"'):
-        UMAPMap()
+@pytest.mark.parametrize(("package", "make"), [("umap", UMAPMap), ("pacmap", PaCMAPMap)])
+def test_extras_say_how_to_install_them(monkeypatch, package, make):
+    monkeypatch.setitem(sys.modules, package, None)
+    for call in (make, lambda: make_projection(package)):
+        with pytest.raises(MissingDependencyError, match=rf'pip install "caescope\[{package}\]"'):
+            call()
+
+
+@pytest.mark.parametrize("n", [5, 6, 7, 11, 12, 30, 36, 62])
+def test_pacmap_gets_by_with_fewer_images_than_it_wants_neighbours(n):
+    latents = np.random.default_rng(n).normal(size=(n, 3))
+    points = PaCMAPMap().fit_transform(latents)
+    assert np.isfinite(points).all()
+    assert len(np.unique(points, axis=0)) == n
+
+
+def test_pacmap_maps_equal_latents_to_one_point():
+    for latents in (np.full((30, 5), 0.1), np.tile([0.1, 7.0, -3.0], (30, 1))):
+        drawn = PaCMAPMap()
+        assert (drawn.fit_transform(latents) == 0).all()
+        assert (drawn.transform(latents[:2] + 1) == 0).all()
+
+
+@pytest.mark.parametrize("features", [12, 112])
+def test_pacmap_does_not_depend_on_the_unit_of_the_latents(blobs, features):
+    # Of more than 100 features, pacmap itself keeps the unit
+    latents = np.pad(blobs[0].astype(np.float32), [(0, 0), (0, features - 12)])
+    first, second = (PaCMAPMap().fit_transform(latents * unit) for unit in (1, 2.0**30))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_pacmap_places_an_image_at_the_median_of_its_neighbours(blobs):
+    latents, _ = blobs
+    drawn = PaCMAPMap()
+    points = drawn.fit_transform(latents)
+    new = latents[:3] + 0.3
+    distances = np.linalg.norm(latents.astype(np.float32) - new[:, None], axis=2)
+    expected = np.median(points[np.argsort(distances, axis=1)[:, :11]], axis=1)
+    np.testing.assert_allclose(drawn.transform(new), expected, atol=1e-6)
+
+
+def test_pacmap_leaves_the_process_as_it_was(blobs, caplog):
+    def state():
+        return list(warnings.filters), logging.getLogger("pacmap").level, numba.get_num_threads()
+
+    before = state()
+    PaCMAPMap().fit(blobs[0])
+    assert state() == before
+    assert not caplog.records
 
 
 def test_the_shorter_schedule_for_many_images_keeps_neighbours_together(monkeypatch):
     latents = load_digits(return_X_y=True)[0]
 
     def quality(many: int) -> float:
-        monkeypatch.setattr(projection, "MANY", many)
+        monkeypatch.setattr(tsne, "MANY", many)
         return float(trustworthiness(latents, TSNEMap().fit_transform(latents), n_neighbors=15))
 
     assert quality(many=0) >= quality(many=len(latents) + 1) - 0.005
@@ -189,7 +314,7 @@ def test_the_shorter_schedule_for_many_images_keeps_neighbours_together(monkeypa
 
 @pytest.mark.parametrize(("too_many", "expected"), [(1000, "exact"), (10, "annoy")])
 def test_neighbours_are_exact_unless_there_are_too_many(monkeypatch, rng, too_many, expected):
-    monkeypatch.setattr(projection, "TOO_MANY_FOR_EXACT", too_many)
+    monkeypatch.setattr(tsne, "TOO_MANY_FOR_EXACT", too_many)
     asked = []
 
     class Watched(openTSNE.TSNE):

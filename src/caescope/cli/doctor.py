@@ -21,7 +21,7 @@ CORE = (
     "matplotlib",
     "tensorboard",
 )
-EXTRAS = {"umap": "umap"}
+EXTRAS = {"pacmap": "pacmap", "umap": "umap"}
 
 
 def examine() -> dict[str, str]:
