@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from caescope.analysis.probe import knn, logistic_ovr
+from caescope.analysis.intervals import accuracy_interval, balanced_interval, mean_interval
+from caescope.analysis.probe import compare_probes, knn, logistic_multinomial, logistic_ovr
 from caescope.errors import DataError, OptionError
 
-PROBES = pytest.mark.parametrize("probe", [logistic_ovr, knn])
+PROBES = pytest.mark.parametrize("probe", [logistic_ovr, logistic_multinomial, knn])
+REGRESSIONS = pytest.mark.parametrize("probe", [logistic_ovr, logistic_multinomial])
 
 
 def blobs(n: int = 400, classes: int = 4, spread: float = 1.0, features: int = 5, seed: int = 0):
@@ -56,6 +59,90 @@ def test_one_versus_rest_equals_a_regression_for_each_label():
     assert logistic_ovr(train, train_labels, test, test_labels).test == pytest.approx(expected, abs=0.011)
 
 
+def test_multinomial_equals_scikit_learn():
+    train, train_labels, test, test_labels = blobs(spread=5)
+    train, test = train.astype(np.float32), test.astype(np.float32)
+    scaler = StandardScaler().fit(train.astype(float))
+    reference = LogisticRegression(max_iter=200).fit(scaler.transform(train.astype(float)), train_labels)
+    expected = reference.predict(scaler.transform(test.astype(float)))
+    result = logistic_multinomial(train, train_labels, test, test_labels)
+    assert result.method == "logistic_multinomial"
+    assert result.test == (expected == test_labels).mean()
+    assert result.balanced == pytest.approx(balanced_accuracy_score(test_labels, expected))
+
+
+def test_with_two_labels_both_regressions_are_the_same():
+    train, train_labels, test, test_labels = blobs(spread=8, classes=2)
+    one, other = (
+        probe(train, train_labels, test, test_labels) for probe in (logistic_ovr, logistic_multinomial)
+    )
+    assert one.test < 1
+    assert one.confusion.tolist() == other.confusion.tolist()
+
+
+@PROBES
+def test_balanced_accuracy_gives_each_label_the_same_weight(probe):
+    train, train_labels, test, test_labels = blobs(spread=6)
+    few = (test_labels != 3) | (np.cumsum(test_labels == 3) <= 5)
+    result = probe(train, train_labels, test[few], test_labels[few])
+    recalls = np.diag(result.confusion) / result.confusion.sum(axis=1)
+    assert result.confusion.sum(axis=1)[3] == 5
+    assert result.balanced == pytest.approx(recalls.mean())
+    assert result.balanced != pytest.approx(result.test)
+
+
+@PROBES
+def test_labels_that_the_test_set_lacks_do_not_count_in_the_balanced_accuracy(probe):
+    train, train_labels, test, test_labels = blobs(spread=0.5)
+    known = test_labels < 2
+    assert probe(train, train_labels, test[known], test_labels[known]).balanced == 1
+
+
+@PROBES
+def test_balanced_accuracy_of_a_label_unseen_in_training_by_hand(probe):
+    train, train_labels, test, test_labels = blobs(spread=0.5)
+    known = train_labels != 2
+    assert probe(train[known], train_labels[known], test, test_labels).balanced == pytest.approx(3 / 4)
+
+
+@PROBES
+def test_intervals_hold_the_figures_and_are_those_of_the_right_answers(probe):
+    result = probe(*blobs(spread=6))
+    n_right = int(np.trace(result.confusion))
+    right = np.arange(result.confusion.sum()) < n_right
+    assert result.interval["test"] == accuracy_interval(right)
+    for name, value in (("test", result.test), ("balanced", result.balanced)):
+        low, high = result.interval[name]
+        assert 0 <= low < value < high <= 1
+        assert high - low < 0.2
+
+
+@PROBES
+def test_groups_of_the_test_set_are_what_the_intervals_count(probe):
+    train, train_labels, test, test_labels = blobs(800, spread=0.5)
+    # Of four slides the labels of one are wrong, so that all answers there are
+    slides = np.repeat(["a", "b", "c", "d"], 100)
+    labels = np.where(slides == "a", (test_labels + 1) % 4, test_labels)
+    alone = probe(train, train_labels, test, labels)
+    grouped = probe(train, train_labels, test, labels, test_groups=slides)
+    assert alone.test == grouped.test == 0.75
+    assert grouped.interval["test"] == mean_interval(slides != "a", slides)
+    assert grouped.interval["balanced"] == balanced_interval(slides != "a", labels, slides)
+    for name in ("test", "balanced"):
+        assert np.ptp(grouped.interval[name]) > 3 * np.ptp(alone.interval[name])
+
+
+@PROBES
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_says_nothing_about_labels(probe, seed):
+    rng = np.random.default_rng(seed)
+    noise, labels = rng.normal(size=(2000, 8)), rng.integers(0, 4, 2000)
+    result = probe(noise[:1000], labels[:1000], noise[1000:], labels[1000:])
+    for name in ("test", "balanced"):
+        low, high = result.interval[name]
+        assert low < 0.25 < high
+
+
 def test_knn_equals_scikit_learn_and_leaves_one_out():
     train, train_labels, test, test_labels = blobs(spread=6)
     result = knn(train, train_labels, test, test_labels, neighbours=3)
@@ -70,7 +157,7 @@ def test_knn_equals_scikit_learn_and_leaves_one_out():
     assert result.train == pytest.approx(np.mean(np.array(alone) == train_labels))
 
 
-@pytest.mark.parametrize("probe", [logistic_ovr, partial(knn, neighbours=1)])
+@pytest.mark.parametrize("probe", [logistic_ovr, logistic_multinomial, partial(knn, neighbours=1)])
 @pytest.mark.parametrize(
     "names",
     [["b", "a", "z", "é"], [-5, 100, 7, 0], [2.0, 1.0, 3.0, 7.0], np.array([9, 8, 7, 6], np.uint8)],
@@ -116,23 +203,43 @@ def test_constant_and_convolutional_latents_are_fine(probe):
     assert same.test == 0.5
 
 
-def test_the_unit_of_a_latent_does_not_matter_to_the_regression():
+@REGRESSIONS
+def test_the_unit_of_a_latent_does_not_matter_to_the_regression(probe):
     train, train_labels, test, test_labels = blobs(spread=6)
     units = np.array([1e6, 1e-6, 1, 1e3, 1e-3])
-    plain = logistic_ovr(train, train_labels, test, test_labels)
-    scaled = logistic_ovr(train * units, train_labels, test * units, test_labels)
+    plain = probe(train, train_labels, test, test_labels)
+    scaled = probe(train * units, train_labels, test * units, test_labels)
     np.testing.assert_allclose(scaled.confusion, plain.confusion, atol=1)
 
 
-def test_too_few_iterations_are_reported_without_a_warning():
+@REGRESSIONS
+def test_too_few_iterations_are_reported_without_a_warning(probe):
     sets = blobs(spread=6)
-    assert not logistic_ovr(*sets, max_iter=1).converged
-    assert logistic_ovr(*sets).converged
+    assert not probe(*sets, max_iter=1).converged
+    assert probe(*sets).converged
 
 
 def test_knn_takes_fewer_neighbours_where_there_are_no_more():
     result = knn([[0.0], [0.1], [9.0]], ["a", "a", "b"], [[0.2], [8.0]], ["a", "b"], neighbours=50)
     assert result.test == 0.5  # with two neighbours at most, 8.0 meets both labels and the first wins
+
+
+def test_every_set_of_variables_is_asked_by_every_probe():
+    train, train_labels, test, test_labels = blobs(spread=3)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(len(train), 2)), rng.normal(size=(len(test), 2))
+    slides = np.arange(len(test)) % 7
+    sets = {"latents": (train, test), "noise": noise}
+    found = compare_probes(sets, train_labels, test_labels, slides, seed=1)
+    assert list(found) == ["latents", "noise"]
+    assert list(found["noise"]) == ["logistic_ovr", "logistic_multinomial", "knn"]
+    assert all(method == probe.method for probes in found.values() for method, probe in probes.items())
+    alone = knn(train, train_labels, test, test_labels, test_groups=slides)
+    assert found["latents"]["knn"].interval == alone.interval
+    assert found["latents"]["knn"].confusion.tolist() == alone.confusion.tolist()
+    assert all(
+        found["latents"][method].test > 0.8 > 0.5 > found["noise"][method].test for method in found["noise"]
+    )
 
 
 def test_reports_are_plain_values():
@@ -150,6 +257,12 @@ def test_sets_that_cannot_be_used_are_refused(probe):
         probe(train, train_labels[1:], test, test_labels)
     with pytest.raises(DataError, match=r"test_labels must hold one label for each image\. Received 19"):
         probe(train, train_labels, test, test_labels[1:])
+    with pytest.raises(
+        DataError, match=r"test_groups must hold one group for each image\. Received 3 groups"
+    ):
+        probe(train, train_labels, test, test_labels, test_groups=[0, 1, 1])
+    with pytest.raises(DataError, match="test_groups must not be missing"):
+        probe(train, train_labels, test, test_labels, test_groups=[None] * 20)
     with pytest.raises(DataError, match="test_latents must have 5 features"):
         probe(train, train_labels, test[:, :4], test_labels)
     with pytest.raises(DataError, match="train_latents must be finite"):
@@ -162,8 +275,9 @@ def test_sets_that_cannot_be_used_are_refused(probe):
 
 def test_options_out_of_range_are_refused():
     sets = blobs(40)
-    with pytest.raises(OptionError, match="max_iter must be an integer of at least 1"):
-        logistic_ovr(*sets, max_iter=0)
+    for regression in (logistic_ovr, logistic_multinomial):
+        with pytest.raises(OptionError, match="max_iter must be an integer of at least 1"):
+            regression(*sets, max_iter=0)
     with pytest.raises(OptionError, match="neighbours must be an integer of at least 1"):
         knn(*sets, neighbours=0)
     with pytest.raises(OptionError, match="seed must be an integer from 0"):

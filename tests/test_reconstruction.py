@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from caescope.analysis import reconstruction
-from caescope.analysis.reconstruction import image_errors, reconstruction_quality
-from caescope.errors import DataError
+from caescope.analysis.intervals import mean_interval
+from caescope.analysis.reconstruction import (
+    image_errors,
+    image_quality,
+    pick_extremes,
+    quality_intervals,
+    reconstruction_quality,
+)
+from caescope.errors import DataError, OptionError
 
 
 def noisy_pair(seed: int, shape: tuple[int, ...], noise: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
@@ -105,3 +112,58 @@ def test_images_that_cannot_be_compared_are_refused(judge):
         judge(images, images + np.nan)
     with pytest.raises(DataError, match="at least one image"):
         judge(images[:0], images[:0])
+
+
+def test_each_figure_has_the_interval_of_its_mean():
+    quality, groups = image_quality(*noisy_pair(7, (30, 8, 8, 1))), np.arange(30) % 5
+    intervals = quality_intervals(quality, groups, seed=2)
+    assert intervals == {name: mean_interval(values, groups, 2) for name, values in quality.items()}
+    for name, (low, high) in quality_intervals(quality).items():
+        assert low < quality[name].mean() < high
+    with pytest.raises(DataError, match="one value for each image"):
+        quality_intervals(quality, groups[:4])
+
+
+def test_extremes_are_the_ends_and_the_middle_of_the_errors_in_order():
+    errors = np.array([0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6])
+    picked = pick_extremes(errors, n=3)
+    assert errors[picked["best"]].tolist() == [0.1, 0.2, 0.3]
+    assert errors[picked["median"]].tolist() == [0.4, 0.5, 0.6]
+    assert errors[picked["worst"]].tolist() == [0.9, 0.8, 0.7]
+    assert list(picked) == ["best", "median", "worst"]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 8))
+def test_the_middle_holds_the_median_and_nothing_lies_beyond_the_ends(values, n):
+    errors = np.array(values)
+    best, median, worst = (errors[rows] for rows in pick_extremes(errors, n).values())
+    count = min(n, len(errors))
+    assert len(best) == len(median) == len(worst) == count
+    assert best.max() == np.sort(errors)[count - 1]
+    assert worst.min() == np.sort(errors)[-count]
+    below, above = np.sum(errors < median.min()), np.sum(errors > median.max())
+    assert max(below, above) <= (len(errors) - count + 1) // 2
+
+
+def test_of_equal_errors_the_earlier_image_comes_first():
+    picked = pick_extremes(np.zeros(6), n=2)
+    assert {name: rows.tolist() for name, rows in picked.items()} == {
+        "best": [0, 1],
+        "median": [2, 3],
+        "worst": [0, 1],
+    }
+    assert pick_extremes([0.2, 0.1, 0.2], n=1)["worst"].tolist() == [0]
+
+
+def test_fewer_images_than_asked_for_are_all_picked():
+    picked = pick_extremes([0.2, 0.1], n=5)
+    assert [rows.tolist() for rows in picked.values()] == [[1, 0], [1, 0], [0, 1]]
+
+
+def test_extremes_of_what_are_no_errors_are_refused():
+    with pytest.raises(DataError, match=r"one finite number for each image.*NaN or infinity in 1"):
+        pick_extremes([0.1, np.nan])
+    with pytest.raises(DataError, match=r"one finite number for each image.*shape \(0,\)"):
+        pick_extremes([])
+    with pytest.raises(OptionError, match="n must be an integer of at least 1"):
+        pick_extremes([0.1], n=0)

@@ -1,13 +1,15 @@
 """How close reconstructions come to their images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from caescope.analysis.intervals import Interval, mean_interval
 from caescope.errors import DataError
 from caescope.images import parse_images, to_float
+from caescope.parsing import parse_integer
 
 CHUNK_VALUES = 2**21  # pixels and channels at a time: some 100 MB of working memory
 SMALLEST_MSE = 1e-10  # 100 dB, so that one exact image does not make a mean infinite
@@ -103,6 +105,76 @@ def image_quality(images, reconstructions) -> dict[str, np.ndarray]:
     parts = [(_mse(*pair), _ssim(*pair)) for pair in _chunks(images, reconstructions)]
     mse, ssim = (np.concatenate(values) for values in zip(*parts, strict=True))
     return {"mse": mse, "psnr": -10 * np.log10(np.maximum(mse, SMALLEST_MSE)), "ssim": ssim}
+
+
+def quality_intervals(quality: Mapping[str, np.ndarray], groups=None, seed: int = 0) -> dict[str, Interval]:
+    """Return the 95 % bootstrap interval of each mean over the images.
+
+    Parameters
+    ----------
+    quality : mapping of str to array_like, shape (n_images,)
+        As `image_quality` returns it.
+    groups, seed
+        As in `caescope.analysis.intervals.mean_interval`.
+
+    Returns
+    -------
+    dict of (float, float)
+        In the units of the figures themselves.
+
+    Raises
+    ------
+    DataError
+        As `caescope.analysis.intervals.mean_interval`.
+
+    Examples
+    --------
+    >>> quality_intervals({"mse": [0.25, 0.25], "psnr": [20.0, 20.0]})
+    {'mse': (0.25, 0.25), 'psnr': (20.0, 20.0)}
+    """
+    return {name: mean_interval(values, groups, seed) for name, values in quality.items()}
+
+
+def pick_extremes(errors, n: int = 4) -> dict[str, np.ndarray]:
+    """Find the images with the lowest, the middle and the highest errors.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n_images,)
+        Finite.
+    n : int, at least 1
+        How many of each; fewer where there are not so many images.
+
+    Returns
+    -------
+    dict of numpy.ndarray, shape (n,), int64
+        Places of the images: "best", lowest first; "median", the middle of all in rising order; "worst",
+        highest first. Of equal errors, the earlier image comes first. With fewer than ``3 * n`` images some
+        are in two of these.
+
+    Raises
+    ------
+    DataError
+        If there are no errors, or one is not a finite number.
+    OptionError
+        If ``n`` is out of range.
+
+    Examples
+    --------
+    >>> pick_extremes([0.3, 0.1, 0.5, 0.2, 0.4], n=1)
+    {'best': array([1]), 'median': array([0]), 'worst': array([2])}
+    """
+    errors, n = np.asarray(errors, np.float64), parse_integer(n, "n")
+    if errors.ndim != 1 or not len(errors) or not np.isfinite(errors).all():
+        raise DataError(
+            "errors must be one finite number for each image, of at least one",
+            f"shape {errors.shape}, NaN or infinity in {np.sum(~np.isfinite(errors))}",
+            "Give what image_errors returned.",
+        )
+    rising = np.argsort(errors, kind="stable")
+    start = (len(errors) - min(n, len(errors))) // 2
+    falling = np.argsort(-errors, kind="stable")
+    return {"best": rising[:n], "median": rising[start : start + n], "worst": falling[:n]}
 
 
 def _chunks(images, reconstructions) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -3,12 +3,12 @@
 from caescope.data.arrays import load_npy, load_npz
 from caescope.data.folder import FolderSource, load_folder
 from caescope.data.idx import load_idx
-from caescope.data.labels import load_labels
+from caescope.data.labels import load_annotations, load_labels
 from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.opening import find_source, open_source
 from caescope.data.sources import SPLITS, ArraySource
-from caescope.data.splitting import assign_splits, split_source
+from caescope.data.splitting import assign_splits, leaking_groups, split_source
 
 __all__ = [
     "SPLITS",
@@ -16,6 +16,8 @@ __all__ = [
     "FolderSource",
     "assign_splits",
     "find_source",
+    "leaking_groups",
+    "load_annotations",
     "load_digits",
     "load_folder",
     "load_idx",
