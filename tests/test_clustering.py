@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 
 from caescope import metrics
-from caescope.analysis.clustering import Clusters, judge_clusters, kmeans, match_clusters, nearest_to_center
+from caescope.analysis.clustering import (
+    CLUSTER_METHODS,
+    cluster_points,
+    judge_clusters,
+    kmeans,
+    match_clusters,
+)
 from caescope.errors import DataError, OptionError
 
 SIZES = [60, 40, 25, 10]
@@ -77,9 +83,118 @@ def test_points_that_cannot_be_clustered_are_refused(blobs):
         kmeans(blobs[0], 4, seed=2**32)
 
 
+# Other methods
+
+
+@pytest.mark.parametrize("method", CLUSTER_METHODS)
+def test_every_method_finds_separate_blobs_and_numbers_them_by_size(blobs, method):
+    points, labels = blobs
+    clusters = cluster_points(points, method, k=4)
+    clustered = clusters.labels >= 0
+    assert clusters.k == 4
+    assert clusters.fitted == len(points)
+    assert clusters.labels.dtype == np.int32
+    assert clusters.sizes.sum() == clustered.sum() > 0.95 * len(points)
+    assert clusters.noise == pytest.approx(1 - clustered.mean())
+    np.testing.assert_array_equal(clusters.labels[clustered], labels[clustered])
+    means = [points[clusters.labels == i].mean(axis=0) for i in range(4)]
+    np.testing.assert_allclose(clusters.centers, means, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", CLUSTER_METHODS)
+def test_every_method_predicts_points_where_they_were_clustered(method):
+    points = np.random.default_rng(0).normal(size=(500, 3)) ** 3
+    clusters = cluster_points(points, method, k=7, seed=3)
+    np.testing.assert_array_equal(clusters.predict(points), clusters.labels)
+    np.testing.assert_array_equal(clusters.predict(points[:9]), clusters.labels[:9])
+    assert (np.diff(clusters.sizes) <= 0).all()
+    again = cluster_points(points, method, k=7, seed=3)
+    np.testing.assert_array_equal(again.labels, clusters.labels)
+    with pytest.raises(DataError, match="points must have 3 features"):
+        clusters.predict(np.zeros((3, 5)))
+
+
+def test_kmeans_by_name_is_kmeans(blobs):
+    named, plain = cluster_points(blobs[0], "kmeans", 7, seed=3), kmeans(blobs[0], 7, seed=3)
+    np.testing.assert_array_equal(named.labels, plain.labels)
+
+
+def test_a_mixture_tells_two_crossing_ellipses_apart_where_kmeans_cannot():
+    rng = np.random.default_rng(0)
+    cross = np.concatenate([rng.normal(0, [10, 0.3], (300, 2)), rng.normal(0, [0.3, 10], (300, 2))])
+    truth = np.repeat([0, 1], 300)
+    assert metrics.ari(cluster_points(cross, "mixture", 2).labels, truth) > 0.9
+    assert metrics.ari(cluster_points(cross, "kmeans", 2).labels, truth) < 0.6
+
+
+def test_hdbscan_finds_a_ring_and_leaves_strangers_in_no_cluster():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    ring = 10 * np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(0, 0.2, (400, 2))
+    points = np.concatenate([ring, rng.normal(0, 0.5, (200, 2)), [[60, 60], [-70, 50]]])
+    clusters = cluster_points(points, "hdbscan")
+    np.testing.assert_array_equal(clusters.labels, [0] * 400 + [1] * 200 + [-1] * 2)
+    assert clusters.noise == pytest.approx(2 / 602)
+    np.testing.assert_array_equal(clusters.predict([[0, 9], [0, 1], [55, 70]]), [0, 1, -1])
+
+
+@pytest.mark.parametrize("method", ["mixture", "hdbscan"])
+def test_large_data_is_fitted_on_a_sample_and_the_rest_assigned(monkeypatch, method):
+    monkeypatch.setattr("caescope.analysis.clustering.MOST_FITTED", 200)
+    points, labels = make_blobs([500, 300], 5, cluster_std=0.5, random_state=0)[:2]
+    clusters = cluster_points(points, method, k=2)
+    assert clusters.fitted == 200
+    assert metrics.ari(clusters.labels[clusters.labels >= 0], labels[clusters.labels >= 0]) == 1
+    assert clusters.noise < 0.05
+    np.testing.assert_array_equal(clusters.predict(points), clusters.labels)
+
+
+@given(
+    st.sampled_from(["mixture", "hdbscan"]),
+    st.lists(st.tuples(*[st.integers(-3, 3)] * 2), min_size=1, max_size=25),
+    st.data(),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_points_can_be_clustered_duplicates_included(method, points, data):
+    k = data.draw(st.integers(1, len(set(points))))
+    clusters = cluster_points(points, method, k)
+    assert clusters.k == len(clusters.sizes) <= (k if method == "mixture" else len(points) // 5)
+    assert set(clusters.labels.tolist()) - {-1} == set(range(clusters.k))
+    assert clusters.centers.shape == (clusters.k, 2)
+    assert np.isfinite(clusters.centers).all()
+    np.testing.assert_array_equal(clusters.predict(points), clusters.labels)
+
+
+def test_constant_points_are_one_cluster_of_a_mixture_and_none_of_hdbscan_below_five():
+    assert cluster_points(np.ones((9, 3)), "mixture", 1).labels.tolist() == [0] * 9
+    assert cluster_points(np.eye(4), "hdbscan").labels.tolist() == [-1] * 4
+
+
+def test_unknown_methods_are_refused(blobs):
+    with pytest.raises(OptionError, match=r"must be one of kmeans, mixture, hdbscan. Received 'leiden'"):
+        cluster_points(blobs[0], "leiden")
+    with pytest.raises(OptionError, match="k=4 for 3 different points"):
+        cluster_points([[0, 0], [1, 1], [2, 2], [2, 2]], "mixture", 4)
+    for method in CLUSTER_METHODS:
+        with pytest.raises(OptionError, match="seed must be an integer"):
+            cluster_points(blobs[0], method, 4, seed=-1)
+        with pytest.raises(DataError, match="points must be finite"):
+            cluster_points([[0, np.nan], [1, 2]], method, 1)
+
+
+# Labels
+
+
 def test_judging_by_hand():
     judged = judge_clusters([0, 0, 0, 0, 3, 3], ["a", "a", "b", "b", "b", "b"])
-    assert judged == {"gini": {0: 0.5, 3: 0.0}, "gini_mean": 0.25, "entropy_mean": 0.5, "purity": 4 / 6}
+    assert judged == {
+        "gini": {0: 0.5, 3: 0.0},
+        "entropy": {0: 1.0, 3: 0.0},
+        "purities": {0: 0.5, 3: 1.0},
+        "gini_mean": 0.25,
+        "entropy_mean": 0.5,
+        "purity": 4 / 6,
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=1, max_size=30))
@@ -110,22 +225,3 @@ def test_matching_refuses_what_does_not_fit(blobs):
         match_clusters(blobs[0], blobs[1][1:])
     with pytest.raises(OptionError, match="k=3 for 1 different points"):
         match_clusters(np.zeros((3, 2)), ["a", "b", "c"])
-
-
-def test_the_nearest_to_a_center_are_its_own_points_sorted_by_distance(blobs):
-    points, labels = blobs
-    clusters = kmeans(points, k=4)
-    nearest = nearest_to_center(points, clusters, n=25)
-    assert [len(nearest[i]) for i in range(4)] == [25, 25, 25, 10]
-    for i, indices in nearest.items():
-        distances = np.linalg.norm(points - clusters.centers[i], axis=1)
-        own = np.sort(distances[labels == i])[: len(indices)]
-        np.testing.assert_allclose(distances[indices], own)
-
-
-def test_the_nearest_to_a_center_refuse_other_points():
-    clusters = Clusters(np.array([0, 0, 1], np.int32), np.array([[0.0, 0.0], [5.0, 5.0]]))
-    with pytest.raises(DataError, match="2 points and 3 clusters"):
-        nearest_to_center(np.zeros((2, 2)), clusters)
-    with pytest.raises(OptionError, match="n must be an integer of at least 1"):
-        nearest_to_center(np.zeros((3, 2)), clusters, n=0)
