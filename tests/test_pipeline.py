@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from sklearn.decomposition import PCA
 
 from caescope import CAE, metrics
 from caescope.data import FolderSource
@@ -58,17 +59,20 @@ def test_a_run_folder_holds_what_the_contract_says(made):
         "decoder.h5",
     }
     figures = {file.stem for file in (made.path / "figures").iterdir()}
-    expected = "samples pairs loss latent_std explained_variance pca_map map_labels map_clusters confusion"
-    assert figures == set(expected.split()) | {"cluster_labels", "gini"} | {
-        f"cluster_{i:02d}" for i in range(5)
-    }
+    expected = (
+        "samples pairs loss errors extremes latent_std explained_variance correlation sweeps pca_map "
+        "map_labels map_clusters map_error map_column_0 probes confusion cluster_labels gini "
+        "clusterings stability confounders"
+    )
+    assert figures == set(expected.split()) | {f"cluster_{i:02d}" for i in range(5)}
     assert list(made.path.glob("logs/events.out.tfevents.*"))
 
 
 def test_latents_parquet_has_a_row_for_each_image(made, drawn):
     table = pq.read_table(made.path / "latents.parquet")
     columns = ["id", "split", "label", "z000", "z001", "z002", "z003", "map_x", "map_y", "cluster", "error"]
-    assert table.column_names == columns
+    assert table.column_names == [*columns, "brightness"]
+    np.testing.assert_allclose(table["brightness"].to_numpy(), drawn[0].mean(axis=(1, 2, 3)), atol=1e-6)
     assert len(table) == 150
     assert table["label"].to_pylist() == drawn[1].tolist()
     assert {name: table["split"].to_pylist().count(name) for name in ("train", "validation", "test")} == {
@@ -98,7 +102,14 @@ def test_the_figures_are_those_of_the_latents(made, drawn):
     assert found["clusters"]["sizes"] == {str(i): int((table.clusters[train] == i).sum()) for i in range(5)}
     assert (found["clusters"]["k"], found["matched"]["k"]) == (5, 3)
     assert len(found["projection"]["pca"]["explained_variance_ratio"]) == 4
-    assert found["latents"] == {"features": 4, "dead": 0}
+    assert (found["latents"]["features"], found["latents"]["dead"]) == (4, 0)
+    assert sum(found["latents"]["spectrum"]) == pytest.approx(1)
+    for name, quality in found["reconstruction"].items():
+        assert quality["interval"]["mse"][0] < quality["mse"] < quality["interval"]["mse"][1]
+        pixels = images.reshape(len(images), -1)
+        kept = PCA(4).fit(pixels[train])
+        floor = np.square(pixels - kept.inverse_transform(kept.transform(pixels)))[table.split == name].mean()
+        assert found["pca_floor"][name]["mse"] == pytest.approx(floor, rel=1e-3)
     # Three shapes as plain as these are told apart by every method
     assert found["probe"]["logistic_ovr"]["test"] == 1.0
     assert found["probe"]["knn"]["test"] == 1.0
@@ -108,17 +119,27 @@ def test_the_figures_are_those_of_the_latents(made, drawn):
 def test_every_figure_says_what_it_was_measured_on(made):
     assert set(made.metrics["protocol"]) == {
         "reconstruction",
+        "pca_floor",
         "latents",
         "probe.logistic_ovr",
+        "probe.logistic_multinomial",
         "probe.knn",
+        "probe.baselines",
         "projection.pca",
         "projection.map",
         "clusters",
+        "clusterings",
         "matched",
+        "stability",
+        "confounders",
     }
-    for facts in made.metrics["protocol"].values():
+    for name, facts in made.metrics["protocol"].items():
         assert "120 train images" in facts["fitted_on"]
         assert facts["measured_on"]
+        assert facts["seed"] == 0
+        on_new_images = name.startswith(("reconstruction", "pca_floor", "probe", "confounders"))
+        assert facts["kind"] == ("inductive" if on_new_images else "transductive")
+    assert [made.metrics["protocol"][name]["k"] for name in ("clusters", "matched")] == [5, 3]
 
 
 def test_seconds_cover_every_stage(made):
@@ -144,7 +165,8 @@ def test_without_labels_what_needs_them_is_absent(drawn, tmp_path):
     found = run(drawn[0], tmp_path / "run", **QUICK).metrics
     assert "probe" not in found
     assert "matched" not in found
-    assert set(found["clusters"]) == {"k", "sizes"}
+    assert not {"gini", "entropy", "purity", "purities"} & set(found["clusters"])
+    assert "label" not in found["confounders"]
     assert {"probe.knn", "matched"}.isdisjoint(found["protocol"])
     assert "label" not in pq.read_schema(tmp_path / "run" / "latents.parquet").names
     assert not (tmp_path / "run" / "figures" / "gini.png").exists()
@@ -161,16 +183,19 @@ def test_progress_goes_to_standard_error_alone(drawn, tmp_path, capsys):
     run(drawn[0], tmp_path / "run", **QUICK | {"verbose": "auto"})
     out, err = capsys.readouterr()
     assert out == ""
-    for stage in ("train", "epoch 2/2", "encode", "map", "cluster", "figures"):
+    for stage in ("train", "epoch 2/2", "encode", "baselines", "map", "cluster", "stability", "figures"):
         assert stage in err
 
 
-@pytest.mark.parametrize("method", ["pca", "umap"])
+@pytest.mark.parametrize("method", ["pca", "umap", "pacmap"])
 def test_other_maps(drawn, tmp_path, method):
-    if method == "umap":
-        pytest.importorskip("umap")
-    found = run(drawn[0], tmp_path / "run", labels=drawn[1], map=method, **QUICK).metrics
-    assert found["projection"]["map"] == {"method": method}
+    if method != "pca":
+        pytest.importorskip(method)
+    made = run(drawn[0], tmp_path / "run", labels=drawn[1], map=method, stability=0, **QUICK)
+    found = made.metrics["projection"]["map"]
+    assert (found["method"], found["fitted"], "perplexity" in found) == (method, 120, False)
+    assert 0.5 < found["trustworthiness"] <= 1
+    assert "stability" not in made.metrics
 
 
 def test_fit_and_encode_give_what_run_gives(drawn, tmp_path):
@@ -348,7 +373,7 @@ def test_a_failure_on_the_way_leaves_the_earlier_run(drawn, tmp_path, monkeypatc
     def fail(_):
         raise DataError("The report must fail", "a test", "Nothing to do.")
 
-    monkeypatch.setattr("caescope.steps.write_report", fail)
+    monkeypatch.setattr("caescope.auditing.write_report", fail)
     with pytest.raises(DataError):
         run(images, tmp_path / "run", overwrite=True, **QUICK)
     with pytest.raises(DataError):

@@ -602,3 +602,31 @@ def test_the_style_leaves_other_settings_alone():
         first_figure()
         assert mpl.is_interactive()
         assert mpl.rcParams["font.size"] == 33
+
+
+def test_a_grey_picture_is_saved_as_grey_and_loses_nothing(tmp_path):
+    image = np.random.default_rng(0).uniform(size=(1, 20, 20))
+    axes = plots.plot_sample_imgs(image, 1, 1, size=1, shuffle=False)
+    path = plots.save_figure(axes, tmp_path / "grey.png", dpi=100)
+    with Image.open(path) as saved:
+        assert saved.mode == "L"
+        shades = np.unique(np.asarray(saved))
+    assert (shades.min(), shades.max()) == (0, 255)
+    assert len(shades) > 100
+
+
+def test_a_drawing_gets_a_palette_and_keeps_its_white_and_its_colours(tmp_path):
+    path = plots.save_figure(plots.plot_gini({0: 0.5}), tmp_path / "gini.png")
+    with Image.open(path) as saved:
+        assert saved.mode == "P"
+        colors = {color for _, color in saved.convert("RGB").getcolors(256)}
+    assert (255, 255, 255) in colors
+    assert min(max(abs(a - b) for a, b in zip(color, (63, 144, 218), strict=True)) for color in colors) <= 2
+
+
+def test_a_photograph_keeps_its_colours(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (1, 300, 300, 3), np.uint8)
+    path = plots.save_figure(plots.plot_sample_imgs(image, 1, 1, size=4, shuffle=False), tmp_path / "a.png")
+    with Image.open(path) as saved:
+        assert saved.mode == "RGB"
+        assert len(saved.getcolors(2**24)) > 2**15

@@ -7,6 +7,7 @@ import os
 import re
 from html.parser import HTMLParser
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -84,6 +85,123 @@ RUN = {
     "created": "2026-03-01T09:05:07+00:00",
 }
 NEED_LABELS = {"gini", "gini_mean", "entropy_mean", "purity"}
+BIDI = "left\u202eright"
+
+
+def scores(test, low, high, **more) -> dict:
+    """Return the scores of a probe, the balanced accuracy a tenth below the plain one."""
+    interval = {"test": [low, high], "balanced": [low - 0.1, high - 0.1]}
+    return {"test": test, "balanced": test - 0.1, "interval": interval, **more}
+
+
+def by_tag(measured_on, kind, **more) -> dict:
+    return {"fitted_on": "1,700 train images", "measured_on": measured_on, "kind": kind, "seed": 7, **more}
+
+
+# All that an audit adds to METRICS
+AUDIT = {
+    "reconstruction": {
+        "train": METRICS["reconstruction"]["train"],
+        "test": {
+            **METRICS["reconstruction"]["test"],
+            "interval": {"mse": [0.0129, 0.01421], "psnr": [18.41, 18.92], "ssim": [0.8481, 0.8602]},
+        },
+    },
+    "pca_floor": {"components": 20, "fitted": 1700, "train": {"mse": 0.01711}, "test": {"mse": 0.01822}},
+    "latents": {
+        **METRICS["latents"],
+        "duplicates": [[3, 7]],
+        "effective_rank": 9.34,
+        "spectrum": [0.5, 0.3],
+        "strongest_correlation": 0.8312,
+    },
+    "labels": {"name": f"diagnosis {EVIL}", "classes": 2, "missing": 12},
+    "probe": {
+        "split": {"kind": "grouped", "group": "slide", "groups": {"train": 9, "test": 3}, "leaking": 0},
+        "logistic_ovr": {**METRICS["probe"]["logistic_ovr"], **scores(0.9047, 0.8511, 0.9422)},
+        "logistic_multinomial": scores(0.9147, 0.8611, 0.9522, train=0.9313, converged=False),
+        "knn": {**METRICS["probe"]["knn"], **scores(0.9622, 0.9123, 0.9876)},
+        "baselines": {
+            "pca": {"features": 20, "knn": scores(0.8111, 0.7522, 0.8633)},
+            "histogram": {"features": 16, "knn": scores(0.6444, 0.5955, 0.6966)},
+        },
+    },
+    "projection": {
+        "pca": {
+            **METRICS["projection"]["pca"],
+            **{"trustworthiness": 0.8712, "preservation": 0.2143, "neighbours": 15},
+        },
+        "map": {
+            **METRICS["projection"]["map"],
+            **{"trustworthiness": 0.9871, "preservation": 0.6124, "neighbours": 15, "fitted": 1690},
+        },
+    },
+    "clusters": {
+        **METRICS["clusters"],
+        "method": "mixture",
+        "on": "map",
+        "chosen": True,
+        "entropy": {"0": 0.4441, "1": 0.5551, "10": 0.6661},
+        "purities": {"0": 0.9441, "1": 0.8881, "10": 0.7771},
+        "silhouette": {"map": 0.4821, "latents": 0.1731},
+        "silhouettes": {"map": {"0": 0.5171}, "latents": {"0": -0.0391}},
+        "cohesion": {"0": 0.7791, "1": 0.6781, "10": 0.4112},
+        "invented": ["10"],
+        "medoids": {"0": f'a,"b" {EVIL}.png', "1": BIDI, "10": "c.png"},
+        "silhouette_curve": {"k": [2, 3], "silhouette": [0.1, 0.4]},
+    },
+    "clusterings": [
+        {"method": "kmeans", "on": "map", "k": 3, "noise": 0.0, "silhouette": 0.4841, "purity": 0.8771},
+        {"method": "hdbscan", "on": "latents", "k": 2, "noise": 0.1831, "purity": 0.7661, "nmi": 0.6651},
+    ],
+    "matched": {**METRICS["matched"], "latents": {"accuracy": 0.7311, "nmi": 0.7021, "ari": 0.5981}},
+    "stability": {
+        "seeds": 5,
+        "ari_mean": 0.8461,
+        "ari_least": 0.7711,
+        "bootstraps": 20,
+        "jaccard": {"0": 0.9431, "1": 0.8431, "10": 0.4331},
+        "unstable": ["10"],
+        "models": {"n": 3, "ari_mean": 0.6211, "ari_least": 0.5811, "jaccard": {"0": 0.5671}},
+    },
+    "confounders": {
+        "label": {"agreement": 0.1233},
+        "columns": {
+            "slide": {
+                **{"kind": "category", "values": 12, "score": 0.6123, "chance": 0.0833, "missing": 4},
+                **{"interval": [0.5501, 0.6602], "agreement": 0.9112, "entropy": {"0": 1.2345}},
+                "one_label": True,
+                "left_out": {"accuracy": 0.7012, "random": 0.9321, "groups": {"S1": 0.6543, EVIL: 0.7432}},
+            },
+            f"scanner {EVIL}": {"kind": "number", "score": 0.9345, "chance": 0.0, "agreement": 0.0456},
+        },
+        "skipped": {"site": "the same for every image"},
+        "followed": ["slide"],
+    },
+    "seconds": METRICS["seconds"],
+    "protocol": {
+        "reconstruction": by_tag("1,700 train images, 100 test images", "inductive"),
+        "probe.logistic_ovr": by_tag("100 test images", "inductive"),
+        "projection.map": by_tag("1,700 train images", "transductive"),
+        "clusters": by_tag("1,700 train images", "transductive", k=3),
+        "matched": by_tag("1,700 train images", "transductive", k=2),
+        "confounders": by_tag("the fifth left out", "inductive"),
+    },
+}
+AUDIT_FIGURES = (
+    *FIGURES,
+    *(
+        "errors",
+        "extremes",
+        "correlation",
+        "sweeps",
+        "probes",
+        "map_error",
+        "silhouette_curve",
+        "clusterings",
+    ),
+    *("stability", "confounders", "map_column_0", "map_column_1"),
+)
 
 
 class Page(HTMLParser):
@@ -106,7 +224,7 @@ class Page(HTMLParser):
         self.ids += [values["id"]] if "id" in values else []
         assert not any(name.startswith("on") for name in values)
         if tag == "img":
-            self.images.append(base64.b64decode(values["src"].removeprefix("data:image/png;base64,")))
+            self.images.append(base64.b64decode((values["src"] or "").removeprefix("data:image/png;base64,")))
             self.alts.append(values["alt"])
         if tag not in VOID:
             self.open.append(tag)
@@ -191,7 +309,7 @@ def test_contents_lead_to_every_section(run):
     assert anchors <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     assert page.titles == [
-        *("Contents", "The images", "Reconstruction", "Latents", "Probes", "Map", "Clusters"),
+        *("In short", "Contents", "The images", "Reconstruction", "Latents", "Probes", "Maps", "Clusters"),
         *("Cluster by cluster", "How it was measured", "How to do it again"),
     ]
 
@@ -223,7 +341,8 @@ def test_chance_comes_from_the_confusion_matrix(run):
 def test_no_chance_without_a_confusion_matrix(tmp_path):
     metrics = changed(probe={"logistic_ovr": {"train": 0.9, "test": 0.8}})
     text = page_of(make_run(tmp_path / "run", metrics)).text
-    assert "commonest" not in text
+    assert "always the commonest" not in text
+    assert "by chance" not in text
     assert "at random: about" not in text
 
 
@@ -273,7 +392,7 @@ def test_absent_sections_are_left_out(tmp_path, section):
 
 def test_an_almost_empty_run_gives_a_page(tmp_path):
     page = page_of(make_run(tmp_path / "run", {}, {}, figures=()))
-    assert page.titles == ["Contents"]
+    assert page.titles == ["In short", "Contents"]
     assert page.images == []
 
 
@@ -348,6 +467,13 @@ def test_a_file_is_no_run_folder(tmp_path):
             b'{"probe": {"logistic_ovr": {"confusion": [[1], 2]}}}',
             r"a list at .*confusion\[1\]",
         ),
+        (
+            "metrics.json",
+            b'{"probe": {"knn": {"interval": {"test": [0.5]}}}}',
+            r"must hold a list of 2 at probe\.knn\.interval\.test\. Received list \[0\.5\]",
+        ),
+        ("metrics.json", b'{"confounders": {"columns": {"slide": 1}}}', "a mapping at .*columns.slide"),
+        ("metrics.json", b'{"clusterings": {}}', "must hold a list at clusterings"),
         ("metrics.json", b'{"clusters": {"k": 1' + b"0" * 400 + b"}}", "a number at clusters.k"),
         ("metrics.json", b'{"clusters": {"k": 1' + b"0" * 5000 + b"}}", "must be readable as JSON"),
         ("run.yaml", b"a: [", "must be readable as YAML"),
@@ -394,6 +520,164 @@ def test_readings_are_honest_about_the_method(tmp_path):
     pca = changed(projection={"map": {"method": "pca"}})
     assert "distances between far groups" not in page_of(make_run(tmp_path / "pca", pca)).text
     assert "distances between far groups" in page_of(make_run(tmp_path / "tsne")).text
+
+
+@pytest.fixture
+def audit(tmp_path):
+    return make_run(tmp_path / "audit", AUDIT, figures=AUDIT_FIGURES)
+
+
+def test_an_audit_has_every_section_in_order(audit):
+    assert page_of(audit).titles == [
+        *("In short", "Contents", "The images", "Reconstruction", "Latents", "Probes", "Maps", "Clusters"),
+        *("Stability", "Confounders", "Cluster by cluster", "How it was measured", "How to do it again"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("12 images have none", "0.0129 to 0.0142", "18.41 to 18.92", "0.848 to 0.860", "0.01822"),
+        *("1 pair of latents says the same as each other: z003 and z007", "9.3", "of at most 20", "0.83"),
+        *("85.1% to 94.2%", "75.1% to 84.2%", "91.5%", "81.1%", "75.2% to 86.3%", "64.4%", "16 numbers"),
+        *(
+            "each slide is either among",
+            "(9 for train, 3 for test)",
+            "12 images without a label are left out",
+        ),
+        *("multinomial, stopped before it had converged", "50.0%"),
+        *("0.987", "61.2%", "0.871", "21.4%", "fitted on 1,690 images"),
+        *("Gaussian mixture divided the images on the map into 3 groups", "stand apart best"),
+        *(
+            "HDBSCAN",
+            "18.3%",
+            "0.484",
+            "0.665",
+            "0.444",
+            "0.777",
+            "0.482",
+            "0.173",
+            "0.517",
+            "-0.039",
+            "41.1%",
+        ),
+        *("73.1%", "0.702", "0.598", "c.png"),
+        *(
+            "clustering again with 5 seeds",
+            "0.846",
+            "0.771",
+            "training again with 3 models",
+            "0.621",
+            "0.567",
+        ),
+        *("Cluster 10 does not come back in 20 resamples of the images.", "0.943", "0.433"),
+        *("The clusters follow slide rather than the label.", "agreement with slide is 0.911", "it is 0.123"),
+        *("0.612", "0.550 to 0.660", "0.083", "12 different values, missing for 4 images", "1.234"),
+        *(
+            "70.1%",
+            "93.2%",
+            "65.4%",
+            "74.3%",
+            "site (the same for every image)",
+            "knowing the slide is knowing the label",
+        ),
+        *("K = 3.", "Seed 7.", "Measured on the fifth left out."),
+    ],
+)
+def test_says_what_the_audit_says(audit, text):
+    assert text in " ".join(page_of(audit).text.split())
+
+
+def test_marks_are_words_beside_the_clusters_that_they_are_about(audit):
+    table = page_of(audit).text.split("The clusters one by one")[1].split("Jaccard, other models")[1]
+    rows = " ".join(table.split())
+    assert re.search(r" 10 not in the latents does not come back 200 ", rows)
+    assert rows.split(" 10 not in")[0].count("does not come back") == 0
+
+
+def test_every_figure_of_an_audit_is_inlined_once_and_says_how_to_read_it(audit):
+    page = page_of(audit)
+    assert sorted(page.images) == sorted(png(shade) for shade in range(len(AUDIT_FIGURES)))
+    assert len(set(page.alts)) == len(page.alts)
+    sheets = sum(name.startswith("cluster_0") or name == "cluster_10" for name in AUDIT_FIGURES)
+    assert page.tags.count("figcaption") == len(AUDIT_FIGURES) - sheets
+
+
+def test_both_kinds_of_figure_are_told_apart(audit):
+    page = page_of(audit)
+    assert "Do not set inductive figures beside transductive ones" in " ".join(page.text.split())
+    assert page.text.count("Two kinds of figure stand side by side here.") == 2  # matched, confounders
+    assert "kinds" in page.ids
+
+
+def test_one_kind_of_figure_needs_no_telling(tmp_path):
+    protocol = {name: {**by, "kind": "inductive"} for name, by in AUDIT["protocol"].items()}
+    text = page_of(make_run(tmp_path / "run", {**AUDIT, "protocol": protocol})).text
+    assert "Two kinds" not in text
+    assert "Do not set" not in text
+
+
+def test_text_of_an_audit_is_escaped_and_visible(audit):
+    page, html = page_of(audit), (audit / "report.html").read_text("utf-8")
+    assert "<script" not in html
+    assert "script" not in page.tags
+    assert page.text.count(EVIL) == 9  # title, heading, option, labels twice, medoid, column twice, group
+    assert "\u202e" not in html
+    assert r"left\u202eright" in page.text
+
+
+def test_a_leaking_split_is_a_warning(tmp_path):
+    split = {"kind": "given", "group": "slide", "groups": {"train": 9, "test": 3}, "leaking": 2}
+    text = page_of(make_run(tmp_path / "run", {**AUDIT, "probe": {**AUDIT["probe"], "split": split}})).text
+    assert "the split leaks" in text
+    assert "Images of 2 groups (slide)" in text
+    assert "each slide is either among" not in text
+
+
+def test_an_audit_without_labels_is_shorter_and_makes_sense(tmp_path):
+    metrics = copy.deepcopy(
+        {name: AUDIT[name] for name in AUDIT if name not in ("labels", "probe", "matched")}
+    )
+    for name in (*NEED_LABELS, "entropy", "purities"):
+        del metrics["clusters"][name]
+    metrics["clusterings"] = [{"method": "kmeans", "on": "map", "k": 3, "silhouette": 0.4841}]
+    metrics["confounders"] = {
+        "columns": {"brightness": {"kind": "number", "score": 0.9}},
+        "followed": [],
+    }
+    need_labels = ("confusion", "gini", "map_labels", "cluster_labels", "probes")
+    figures = [name for name in AUDIT_FIGURES if name not in need_labels]
+    page = page_of(make_run(tmp_path / "run", metrics, figures=figures))
+    text = " ".join(page.text.split())
+    assert "Probes" not in page.titles
+    assert "The clusters do not follow brightness." in text
+    assert "Undefined" not in text
+    assert not re.search(r"Gini|Matched|rather than the label", text.replace("(Gini, entropy, purity)", ""))
+
+
+@pytest.mark.parametrize("section", list(AUDIT))
+def test_absent_sections_of_an_audit_are_left_out(tmp_path, section):
+    metrics = {name: value for name, value in AUDIT.items() if name != section}
+    page = page_of(make_run(tmp_path / "run", metrics))
+    assert "Undefined" not in page.text
+    assert "None" not in page.text
+
+
+def test_headings_do_not_skip_a_level(audit):
+    levels = [int(tag[1]) for tag in page_of(audit).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_keyboard_and_screen_readers_find_their_way(audit):
+    html = write_report(audit).read_text("utf-8")
+    page = Page(html)
+    assert {"header", "nav", "main", "footer"} <= set(page.tags)
+    assert page.links[0] == "#main"
+    assert html.count('<div class="scroll"') == html.count(
+        '<div class="scroll" role="region" tabindex="0" aria-label='
+    )
 
 
 def test_exports():

@@ -1,25 +1,27 @@
 """From images to a run folder: train, encode, judge, draw, report."""
 
 import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from caescope.analysis.judging import demand_clusters_fit
+from caescope.analysis.subject import demand_clusters_fit
+from caescope.analyzing import analyze
+from caescope.auditing import Material, audit_into, figures_of, group_column, summarise_quality
 from caescope.cae import CAE
-from caescope.data import ArraySource, assign_splits, find_source, load_labels, open_source, split_source
-from caescope.errors import InputError, OptionError
+from caescope.data import find_source, open_source, split_source
+from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
+from caescope.parsing import is_path
 from caescope.progress import Stages
 from caescope.run_folder import Run, describe, fingerprint_array, read_run
 from caescope.run_options import parse_run_options
 from caescope.staging import demand_free, staged_folder
-from caescope.steps import encode_images, figures_of, judge_into, train
-from caescope.table import LatentTable, read_latents
+from caescope.steps import encode_images, other_models, train
+from caescope.table import LatentTable
 
-JUDGING = ("map", "perplexity", "clusters", "seed")
-KEPT_FIGURES = ("samples.png", "pairs.png", "loss.png")
+__all__ = ["analyze", "encode", "fit", "run"]
 
 
 def run(
@@ -27,6 +29,7 @@ def run(
     out: str | os.PathLike,
     *,
     labels: Any = None,
+    columns: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     verbose: int | str = "auto",
     **options: Any,
@@ -40,7 +43,9 @@ def run(
     out : path-like
         The run folder; it appears when everything has succeeded.
     labels : array_like or path-like, optional
-        Labels in place of the source's own.
+        Labels in place of the source's own; a table's other columns become the source's.
+    columns : mapping of str to array_like, shape (n_images,), optional
+        What else is known about each image by name, such as its slide.
     overwrite : bool
         Whether an earlier run in ``out`` may be replaced.
     verbose : {"auto", 0}
@@ -63,20 +68,26 @@ def run(
     0
     """
     parsed, folder = parse_run_options(options), demand_free(out, overwrite)
-    images = split_source(open_source(source, labels), parsed.seed)
+    opened = open_source(source, labels)
+    opened = replace(opened, columns={**opened.columns, **(columns or {})})
+    groups = group_column(opened.columns, parsed.group)
+    images = split_source(opened, parsed.seed, groups=groups)
     n_training = int((images.split == "train").sum())
     demand_clusters_fit(parsed.clusters, n_training)
     parsed = parsed.resolve(images.shape, n_training)
     cae, stages = parsed.new_cae(images.shape), Stages(verbose)
     facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_array(images.images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
+    facts["split"] = "given" if opened.split is not None else "random" if groups is None else "grouped"
     with staged_folder(folder) as partial:
         history = train(cae, images, parsed, stages, verbose, partial / "logs")
         cae.save(partial / "model")
-        table, reconstruction = encode_images(cae, images, stages, judged=True)
-        draw_reconstruction(figures_of(partial), cae, images, history)
-        metrics = {"reconstruction": reconstruction, "seconds": {}}
-        judge_into(partial, table, images, parsed, stages, facts, metrics)
+        table, quality = encode_images(cae, images, stages, judged=True)
+        metrics = {"reconstruction": summarise_quality(quality, images.split, groups, parsed.seed)}
+        draw_reconstruction(figures_of(partial), cae, images, history, table)
+        others = other_models(images, parsed, stages)
+        material = Material(images, cae, others, facts["split"])
+        audit_into(partial, table, material, parsed, stages, facts, metrics)
     return read_run(folder)
 
 
@@ -159,78 +170,8 @@ def encode(
     return table
 
 
-def analyze(
-    latents: str | os.PathLike,
-    out: str | os.PathLike | None = None,
-    *,
-    labels: str | os.PathLike | None = None,
-    overwrite: bool = False,
-    verbose: int | str = "auto",
-    **options: Any,
-) -> Run:
-    """Judge latents that were written before, with other options or labels.
-
-    Parameters
-    ----------
-    latents : path-like
-        A Parquet file with latents, or a run folder.
-    out : path-like, optional
-        A new run folder. By default a run folder is judged anew where it is, and a file ``name.parquet`` into
-        the folder ``name-analysis``.
-    labels : path-like, optional
-        Labels in place of those in the table.
-    overwrite, verbose
-        As in `run`.
-    **options
-        ``map``, ``perplexity``, ``clusters`` and ``seed``, as in `run`; by default those of the run folder.
-
-    Returns
-    -------
-    Run
-    """
-    path = Path(latents)
-    old = read_run(path) if path.is_dir() else None
-    parsed = parse_run_options((_judging_options(old.facts) if old else {}) | options)
-    table = read_latents(path / "latents.parquet" if old else path)
-    if labels is not None:
-        table = replace(table, labels=load_labels(labels, table.ids))
-    split = assign_splits(len(table), table.split, parsed.seed)
-    table = replace(table, split=split)
-    demand_clusters_fit(parsed.clusters, int((split == "train").sum()))
-    target = path if old and out is None else Path(out or f"{path.with_suffix('')}-analysis")
-    folder = demand_free(target, overwrite or target == path)
-    facts = describe(path.name, split, parsed.as_dict(), fingerprint_array(table.latents))
-    metrics: dict[str, Any] = {"seconds": {}}
-    if old:
-        facts = old.facts | {"options": old.facts["options"] | _judging_options(facts), "seed": parsed.seed}
-        metrics = {name: old.metrics[name] for name in ("reconstruction", "seconds") if name in old.metrics}
-    with staged_folder(folder) as partial:
-        if old:
-            shutil.copytree(path, partial, dirs_exist_ok=True)
-            for figure in (partial / "figures").glob("*.png"):
-                if figure.name not in KEPT_FIGURES:
-                    figure.unlink()
-        judge_into(partial, table, _reopen(old), parsed, Stages(verbose), facts, metrics)
-    return read_run(folder)
-
-
-def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: facts["options"][name] for name in JUDGING if name in facts["options"]}
-
-
-def _reopen(old: Run | None) -> ArraySource | None:
-    """Return the images of an earlier run, or None where they are gone or have changed."""
-    if old is None or not old.facts.get("source_path"):
-        return None
-    try:
-        images = open_source(old.facts["source_path"])
-    except InputError:
-        return None
-    return images if fingerprint_array(images.images) == old.facts["fingerprint"] else None
-
-
 def _name_of(source: Any) -> str | None:
     """Return what `open_source` would find the source by again: a name or an absolute path."""
-    if not isinstance(source, (str, os.PathLike)):
+    if not is_path(source):
         return None
     return str(source) if source in ("digits", "mnist") else str(Path(source).absolute())

@@ -1,38 +1,93 @@
-"""Which images each figure was fitted on, and which it was measured on."""
+"""Which images each figure was fitted on, which it was measured on, and with what K and seed."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from caescope.analysis.subject import Subject
 from caescope.data.sources import SPLITS
 from caescope.run_options import RunOptions
 
-MAP_NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
+MAP_NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP", "pacmap": "PaCMAP"}
+METHOD_NAMES = {"kmeans": "KMeans", "mixture": "a Gaussian mixture", "hdbscan": "HDBSCAN"}
+PROBES = ("logistic_ovr", "logistic_multinomial", "knn")
+
+# Measured on images that nothing was fitted on, or on those that it was fitted on
+INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
 
 
 def describe_protocol(
-    n_images: Mapping[str, int], options: RunOptions, metrics: Mapping[str, Any]
-) -> dict[str, dict[str, str]]:
-    """Return, for every figure that ``metrics`` holds, ``fitted_on`` and ``measured_on``."""
-    train, validation, test = (f"{n_images[name]:,} {name} images" for name in SPLITS)
-    every = f"all {sum(n_images.values()):,} images"
-    k, method = options.clusters, MAP_NAMES[options.map]
+    subject: Subject, options: RunOptions, metrics: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return, for every figure that ``metrics`` holds, how it was measured.
+
+    Each has ``fitted_on`` and ``measured_on`` in words, ``kind`` ("inductive": measured on images that
+    nothing was fitted on; "transductive": on those that it was fitted on), ``seed``, and ``k`` where it has
+    one.
+    """
+    parts = {name: f"{int((subject.split == name).sum()):,} {name} images" for name in SPLITS}
+    every = f"all {len(subject.split):,} images"
     protocol = {
-        "reconstruction": {"fitted_on": train, "measured_on": f"{train}, {validation}, {test}, each apart"},
-        "latents": {"fitted_on": train, "measured_on": every},
-        "probe.logistic_ovr": {"fitted_on": f"{train} and their labels", "measured_on": f"{train}, {test}"},
-        "probe.knn": {"fitted_on": f"{train} and their labels", "measured_on": f"{train}, {test}"},
-        "projection.pca": {"fitted_on": train, "measured_on": train},
-        "projection.map": {"fitted_on": f"{train}; the others are placed by {method}", "measured_on": every},
-        "clusters": {
-            "fitted_on": f"the {method} map of {train}, K={k}, without labels; the others go to the nearest",
-            "measured_on": train,
-        },
-        "matched": {
-            "fitted_on": f"the {method} map of {train}, K = number of labels; clusters matched there",
-            "measured_on": train,
-        },
+        **_of_images(parts, every, options),
+        **_of_probes(subject, options),
+        **_of_maps(parts["train"], options),
+        **_of_clusters(parts["train"], options, metrics),
     }
     return {name: facts for name, facts in protocol.items() if _holds(metrics, name)}
+
+
+def _of_images(parts: Mapping[str, str], every: str, options: RunOptions) -> dict[str, dict[str, Any]]:
+    apart = ", ".join(parts.values()) + ", each apart"
+    common = {"fitted_on": parts["train"], "kind": INDUCTIVE, "seed": options.seed}
+    return {
+        "reconstruction": common | {"measured_on": f"{apart}; inductive on test images"},
+        "pca_floor": common | {"measured_on": f"{apart}; inductive on test images"},
+        "latents": common | {"measured_on": every, "kind": TRANSDUCTIVE},
+    }
+
+
+def _of_probes(subject: Subject, options: RunOptions) -> dict[str, dict[str, Any]]:
+    if subject.labels is None:
+        return {}
+    train, test = (f"{int(subject.labelled(name).sum()):,} {name} images" for name in ("train", "test"))
+    if subject.probe_split is not None:
+        train, test = (f"{name} of a split of the probes' own" for name in (train, test))
+    facts = {
+        "fitted_on": f"{train} and their labels",
+        "measured_on": test,
+        "kind": INDUCTIVE,
+        "seed": options.seed,
+    }
+    return {f"probe.{name}": dict(facts) for name in PROBES} | {"probe.baselines": dict(facts)}
+
+
+def _of_maps(train: str, options: RunOptions) -> dict[str, dict[str, Any]]:
+    common = {"measured_on": train, "kind": TRANSDUCTIVE, "seed": options.seed}
+    placed = f"{train}; the others are placed by {MAP_NAMES[options.map]}"
+    return {
+        "projection.pca": common | {"fitted_on": train},
+        "projection.map": common | {"fitted_on": placed},
+    }
+
+
+def _of_clusters(train: str, options: RunOptions, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    method, space = METHOD_NAMES[options.cluster_method], f"the {MAP_NAMES[options.map]} map of {train}"
+    common = {"measured_on": train, "kind": TRANSDUCTIVE, "seed": options.seed}
+    k = metrics.get("clusters", {}).get("k")
+    labels = metrics.get("matched", {}).get("k")
+    return {
+        "clusters": common
+        | {"fitted_on": f"{space} by {method}, without labels; the others go to the nearest", "k": k},
+        "clusterings": common | {"fitted_on": f"{space}, and the latents of the same", "k": k},
+        "matched": common
+        | {"fitted_on": f"{space}, and the latents of the same, by KMeans; matched there", "k": labels},
+        "stability": common | {"fitted_on": f"{space} by {method}, and resamples of it", "k": k},
+        "confounders": common
+        | {
+            "fitted_on": f"{train}, four fifths in turn",
+            "measured_on": "the fifth left out",
+            "kind": INDUCTIVE,
+        },
+    }
 
 
 def _holds(metrics: Mapping[str, Any], name: str) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from caescope.analysis.projection import make_projection
+from caescope.analysis.subject import JudgingOptions, parse_judging_options
 from caescope.cae import CAE, parse_device, parse_learning_rate
 from caescope.errors import OptionError
 from caescope.model.network import BATCH_SIZE
@@ -20,7 +20,10 @@ class RunOptions:
 
     ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
     ``epochs=None`` means 5, or on a small collection as many as make 2,000 steps.
-    ``map``, ``perplexity`` and ``clusters`` are the map's method, t-SNE's perplexity and KMeans's K.
+    ``map`` and those after it are `caescope.analysis.subject.JudgingOptions`, but for ``group``, the name of
+    the column whose values (slides, patients) are never divided between train and test images;
+    ``confounders``, the columns to look for in the latents, or None for all; and ``models``, how many
+    autoencoders are trained, each with a seed of its own, to see whether the same clusters come back.
     """
 
     latent_features: int | None = 20
@@ -39,11 +42,21 @@ class RunOptions:
     precision: str = "auto"
     map: str = "tsne"
     perplexity: float = 40
-    clusters: int = 20
+    clusters: int | None = 20
+    cluster_method: str = "kmeans"
+    stability: int = 5
+    group: str | None = None
+    confounders: tuple[str, ...] | None = None
+    models: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @property
+    def judging(self) -> JudgingOptions:
+        """Those that judging latents takes."""
+        return JudgingOptions(**{field.name: getattr(self, field.name) for field in fields(JudgingOptions)})
 
     def new_cae(self, input_shape: tuple[int, int, int], path=None) -> CAE:
         """Return an untrained CAE for images of this shape."""
@@ -91,12 +104,12 @@ def parse_run_options(options: dict[str, Any]) -> RunOptions:
                 f"An option must be one of {', '.join(known)}", f"{name!r}", "Check the spelling."
             )
     parsed = RunOptions(**options)
-    for name in ("batch_size", "clusters"):
+    for name in ("batch_size", "models"):
         parse_integer(getattr(parsed, name), name)
     if parsed.epochs is not None:
         parse_integer(parsed.epochs, "epochs")
     parse_seed(parsed.seed)
     parse_learning_rate(parsed.learning_rate)
     parse_precision(parsed.precision, parse_device(parsed.device))
-    make_projection(parsed.map, parsed.perplexity, parsed.seed)
+    parse_judging_options(parsed.judging)
     return parsed

@@ -4,28 +4,25 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
-from caescope.analysis.judging import judge
+from caescope.analysis.baselines import mean_colour
+from caescope.analysis.judging import map_and_cluster
 from caescope.analysis.latents import flatten_latents
 from caescope.analysis.reconstruction import image_errors, image_quality
 from caescope.cae import CAE
 from caescope.callbacks import History, Progress, TensorBoard
-from caescope.data import SPLITS, ArraySource
+from caescope.data import ArraySource
 from caescope.data.opening import Source
-from caescope.figures import draw_images, draw_judgement
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
 from caescope.progress import Stages
-from caescope.protocol import describe_protocol
-from caescope.report import write_report
-from caescope.run_folder import write_record
 from caescope.run_options import RunOptions
 from caescope.table import LatentTable
+
+COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}  # columns for the mean of each channel
 
 
 def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
@@ -49,8 +46,10 @@ def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, ve
 
 def encode_images(
     cae: CAE, images: Source, stages: Stages, judged: bool = False
-) -> tuple[LatentTable, dict[str, Any]]:
-    """Return the latents and errors of all images and, when ``judged``, the quality in each split.
+) -> tuple[LatentTable, dict[str, np.ndarray]]:
+    """Return latents, errors and mean colours of all images and, when ``judged``, their whole quality.
+
+    The quality is what `caescope.analysis.reconstruction.image_quality` says of each image.
 
     Each core reads, encodes and reconstructs small blocks of its own: what a block needs stays in the core's
     cache, and no more than a few blocks are in memory.
@@ -60,33 +59,31 @@ def encode_images(
     with stages.stage("encode", f"{len(images):,} images of {size}"), one_thread_each():
         encode = partial(_encode_rows, cae, images, measure, _turns(cae))
         parts = list(map_in_order(encode, blocks_of(len(images), block_size(cae, images))))
-    latents = flatten_latents(np.concatenate([latents for latents, _ in parts]))
-    figures = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
-    errors = figures["mse"].astype(np.float32)
-    table = LatentTable(images.ids, latents, images.split, images.labels, errors=errors)
-    return table, _means(figures, images.split) if judged else {}
+    latents = flatten_latents(np.concatenate([latents for latents, *_ in parts]))
+    quality = {name: np.concatenate([part[name] for _, part, _ in parts]) for name in parts[0][1]}
+    colours = np.concatenate([colours for *_, colours in parts])
+    table = LatentTable(
+        images.ids,
+        latents,
+        images.split,
+        images.labels,
+        errors=quality["mse"].astype(np.float32),
+        columns={**images.columns, **dict(zip(COLOURS[colours.shape[1]], colours.T, strict=True))},
+    )
+    return table, quality
 
 
 def _encode_rows(cae: CAE, images: Source, measure, turns: AbstractContextManager, rows: slice):
-    """Return the latents of ``rows`` and what ``measure`` says of each reconstruction."""
+    """Return the latents of ``rows``, what ``measure`` says of each reconstruction, and mean colours."""
     originals = images.read(rows)
     with turns:
         latents = cae.encoder.predict(originals)
         reconstructions = cae.decoder.predict(latents)
-    return latents, measure(originals, reconstructions)
+    return latents, measure(originals, reconstructions), mean_colour(originals)
 
 
 def _errors_only(images: np.ndarray, reconstructions: np.ndarray) -> dict[str, np.ndarray]:
     return {"mse": image_errors(images, reconstructions)}
-
-
-def _means(figures: dict[str, np.ndarray], split: np.ndarray | None) -> dict[str, dict[str, float]]:
-    """Return the mean of every figure over each split that has images."""
-    rows = {} if split is None else {name: split == name for name in SPLITS if name in split}
-    return {
-        name: {figure: float(values[chosen].mean()) for figure, values in figures.items()}
-        for name, chosen in rows.items()
-    }
 
 
 def block_size(cae: CAE, images: Source) -> int:
@@ -99,42 +96,18 @@ def _turns(cae: CAE) -> AbstractContextManager:
     return nullcontext() if cae.encoder.device.type == "cpu" else Lock()
 
 
-def judge_into(
-    partial: Path,
-    table: LatentTable,
-    images: ArraySource | None,
-    options: RunOptions,
-    stages: Stages,
-    facts: dict[str, Any],
-    metrics: dict[str, Any],
-) -> None:
-    """Judge the latents and write the table, figures, records and report into a run folder."""
-    assert table.split is not None
-    judgement = judge(
-        table.latents,
-        table.split,
-        table.labels,
-        stages.stage,
-        options.map,
-        options.perplexity,
-        options.clusters,
-        options.seed,
-    )
-    if table.labels is not None and judgement.probe is None:
-        stages.say("labels: left out of the judgement, which needs 2 to 200 different ones")
-    table = replace(table, map=judgement.map, clusters=judgement.assigned)
-    table.write(partial / "latents.parquet")
-    with stages.stage("figures", "drawing"):
-        draw_judgement(figures_of(partial), table, judgement)
-        if images is not None:
-            draw_images(figures_of(partial), images, table, judgement)
-    protocol = describe_protocol(facts["n_images"], options, metrics | judgement.metrics)
-    seconds = {"seconds": metrics["seconds"] | stages.total()}
-    write_record(partial, facts, metrics | judgement.metrics | seconds | {"protocol": protocol})
-    write_report(partial)
+def other_models(images: ArraySource, options: RunOptions, stages: Stages) -> list[np.ndarray]:
+    """Return the clusters that the same procedure with other seeds finds in the train images.
 
-
-def figures_of(folder: Path) -> Path:
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    return figures
+    Each is of shape (n_train,), int32; there is one for each model that the options ask for beyond the first.
+    """
+    training, found = images.read(images.split == "train"), []
+    for i in range(1, options.models):
+        again = replace(options, seed=options.seed + i)
+        with stages.stage(f"model {i + 1}", f"trained, mapped and clustered with seed {again.seed}"):
+            cae = again.new_cae(images.shape)
+            assert again.epochs is not None  # filled in by resolve
+            cae.model.fit(training, batch_size=again.batch_size, epochs=again.epochs, verbose=0)
+            latents = flatten_latents(cae.encoder.predict(training))
+            found.append(map_and_cluster(latents, again.judging))
+    return found

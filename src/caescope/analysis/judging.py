@@ -1,20 +1,32 @@
-"""All that can be said about latents, in one call: probes, a map, clusters, and how these fit labels."""
+"""All that can be said about latents, in one call, and how far it can be trusted."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from caescope.analysis.clustering import Clusters, judge_clusters, kmeans, match_clusters
-from caescope.analysis.latents import audit_latents, flatten_latents
-from caescope.analysis.probe import Probe, knn, logistic_ovr
+from caescope.analysis.clustering import Clusters
+from caescope.analysis.confounders import judge_confounders
+from caescope.analysis.judging_clusters import (
+    by_name,
+    compare_clusterings,
+    find_clusters,
+    judge_against_labels,
+    match_labels,
+)
+from caescope.analysis.latents import Audit, audit_latents, flatten_latents
+from caescope.analysis.members import medoids
+from caescope.analysis.neighbourhoods import judge_map
+from caescope.analysis.probe import Probe, compare_probes
 from caescope.analysis.projection import PCAMap, explained_variance_ratio, make_projection
-from caescope.errors import OptionError
+from caescope.analysis.stability import judge_stability
+from caescope.analysis.subject import JudgingOptions, Subject, can_judge, parse_judging_options
 
-MAX_CLASSES = 200
 MAX_COMPONENTS = 50
+
+Stage = Callable[[str, str], AbstractContextManager]
 
 
 @dataclass(frozen=True)
@@ -24,123 +36,163 @@ class Judgement:
     Attributes
     ----------
     metrics : dict
-        The part of metrics.json that follows from latents and labels.
-    map : numpy.ndarray, shape (n_images, 2), float32
-    pca_map : numpy.ndarray, shape (n_images, 2), float32
-    clusters : Clusters
+        The part of metrics.json that follows from latents and what is known about the images.
+    variables : dict
+        As `caescope.analysis.latents.audit_latents` returns it.
+    probes : dict or None
+        As `caescope.analysis.probe.compare_probes` returns them; None without labels.
+    map, pca_map : numpy.ndarray, shape (n_images, 2), float32, or None
+        None where all latents are constant; so are the next two.
+    clusters : Clusters or None
         Fitted on the map of the train images.
-    assigned : numpy.ndarray, shape (n_images,), int32
-        The cluster of every image.
-    probe : Probe or None
-        The logistic regression; None without labels.
+    assigned : numpy.ndarray, shape (n_images,), int32, or None
+        The cluster of every image; -1 is none.
+    medoids : dict
+        Cluster: the row of its most central train image.
     """
 
     metrics: dict[str, Any]
-    map: np.ndarray
-    pca_map: np.ndarray
-    clusters: Clusters
-    assigned: np.ndarray
-    probe: Probe | None = None
+    variables: Audit
+    probes: dict[str, dict[str, Probe]] | None = None
+    map: np.ndarray | None = None
+    pca_map: np.ndarray | None = None
+    clusters: Clusters | None = None
+    assigned: np.ndarray | None = None
+    medoids: Mapping[int, int] = field(default_factory=dict)
 
 
-Stage = Callable[[str, str], AbstractContextManager]
-
-
-def judge(
-    latents: np.ndarray,
-    split: np.ndarray,
-    labels: np.ndarray | None,
-    stage: Stage,
-    method: str = "tsne",
-    perplexity: float = 40,
-    k: int = 20,
-    seed: int = 0,
-) -> Judgement:
-    """Judge latents by probes, PCA, a map and KMeans on it; fitted on the train images, others are placed.
+def judge(subject: Subject, options: JudgingOptions | None = None, stage: Stage | None = None) -> Judgement:
+    """Judge latents by what their variables do, probes, maps, clusters, and whether these can be believed.
 
     Parameters
     ----------
-    latents : numpy.ndarray, shape (n_images, ...), float
-    split : numpy.ndarray, shape (n_images,), of "train", "validation" and "test"
-    labels : numpy.ndarray, shape (n_images,), or None
-        None leaves out what needs labels; so do labels that `can_judge` refuses.
-    stage : callable
+    subject : Subject
+    options : JudgingOptions, optional
+    stage : callable, optional
         ``stage(name, detail)`` is a context that times and announces what happens inside.
-    method, perplexity
-        As in `caescope.analysis.projection.make_projection`.
-    k : int
-        Clusters.
-    seed : int
+
+    Returns
+    -------
+    Judgement
+        Labels that `can_judge` refuses are left out, and so is everything but ``variables`` where all latents
+        are constant.
 
     Raises
     ------
     DataError, OptionError
         If the latents or an option cannot be used.
+
+    Examples
+    --------
+    >>> latents = np.random.default_rng(0).normal(size=(200, 3))
+    >>> split = np.repeat(["train", "test"], [150, 50])
+    >>> found = judge(Subject(latents, split), JudgingOptions(map="pca", clusters=4, stability=0))
+    >>> found.metrics["latents"]["dead"], found.metrics["clusters"]["k"]
+    (0, 4)
     """
-    latents = flatten_latents(latents)
-    train, test = split == "train", split == "test"
-    audit = audit_latents(latents)
-    metrics: dict[str, Any] = {"latents": {"features": audit["features"], "dead": audit["dead"]}}
-    probe = None
-    labels = labels if can_judge(labels, train) else None
-    if labels is not None:
-        with stage("probe", f"logistic regression and neighbours on {train.sum():,} latents"):
-            probe, metrics["probe"] = _probe(latents, labels, train, test, seed)
-    with stage("map", f"{method} of {train.sum():,} latents, then {(~train).sum():,} placed on it"):
-        points, pca_points, metrics["projection"] = _project(latents, train, method, perplexity, seed)
-    with stage("cluster", f"KMeans with K={k} on the map"):
-        clusters = kmeans(points[train], k, seed)
-        assigned = clusters.predict(points)
-        assigned[train] = clusters.labels
-        metrics |= _judge_clusters(points, clusters, labels, train, seed)
-    return Judgement(metrics, points, pca_points, clusters, assigned, probe)
+    options = parse_judging_options(options or JudgingOptions())
+    stage = stage or (lambda _name, _detail: nullcontext())
+    subject = replace(subject, latents=flatten_latents(subject.latents))
+    found = Judgement({}, audit_latents(subject.latents))
+    found.metrics["latents"] = _variables(found.variables)
+    if found.variables["dead"] == found.variables["features"]:
+        return found
+    if can_judge(subject):
+        with stage("probe", f"{subject.labelled('train').sum():,} latents and what there is to compare with"):
+            found = _probe(found, subject, options)
+    else:
+        subject = replace(subject, labels=None)
+    n_train = subject.train.sum()
+    with stage("map", f"{options.map} of {n_train:,} latents, then {len(subject.split) - n_train:,} placed"):
+        found = _draw_maps(found, subject, options)
+    with stage("cluster", f"{options.cluster_method} on the map, beside others"):
+        found = _cluster(found, subject, options)
+    if options.stability:
+        with stage("stability", f"{options.stability} other seeds, and resamples of the images"):
+            found.metrics["stability"] = _stability(found, subject, options)
+    if subject.columns or subject.groups is not None:
+        with stage("confounders", ", ".join(subject.columns)):
+            found.metrics["confounders"] = _confounders(found, subject, options)
+    return found
 
 
-def can_judge(labels: np.ndarray | None, train: np.ndarray) -> bool:
-    """Say whether labels can be judged against: 2 to 200 different ones among the train images."""
-    return labels is not None and 2 <= len(np.unique(labels[train])) <= MAX_CLASSES
-
-
-def demand_clusters_fit(k: int, n_images: int) -> None:
-    """Raise `OptionError` unless ``k`` clusters can be made of ``n_images`` images."""
-    if not 1 <= k <= n_images:
-        raise OptionError(
-            "The number of clusters must be at least 1 and at most the number of train images",
-            f"clusters={k} for {n_images} train images",
-            "Give fewer clusters, or more images.",
-        )
-
-
-def _probe(latents, labels, train, test, seed: int) -> tuple[Probe, dict[str, Any]]:
-    sets = latents[train], labels[train], latents[test], labels[test]
-    logistic, neighbours = logistic_ovr(*sets, seed=seed), knn(*sets)
-    return logistic, {
-        "logistic_ovr": {
-            "train": logistic.train,
-            "test": logistic.test,
-            "converged": logistic.converged,
-            "classes": logistic.classes,
-            "confusion": logistic.confusion.tolist(),
-            "report": logistic.report,
-        },
-        "knn": {"train": neighbours.train, "test": neighbours.test, "neighbours": 5},
+def _variables(audit: Audit) -> dict[str, Any]:
+    """Return what metrics.json says of the latents' variables."""
+    return {
+        "features": audit["features"],
+        "dead": audit["dead"],
+        "duplicates": [list(pair) for pair in audit["duplicates"]],
+        "effective_rank": audit["effective_rank"],
+        "spectrum": audit["spectrum"][:MAX_COMPONENTS].tolist(),
+        "strongest_correlation": audit["strongest_correlation"],
     }
 
 
-def _project(latents, train, method: str, perplexity: float, seed: int):
-    """Return the map, the PCA map, and what metrics.json says of them."""
-    projection = make_projection(method, perplexity, seed)
-    pca = PCAMap(seed=seed)
-    points, pca_points = (_place(fitted, latents, train) for fitted in (projection, pca))
-    facts = {"method": method}
-    if method == "tsne":
+def _probe(found: Judgement, subject: Subject, options: JudgingOptions) -> Judgement:
+    train, test = subject.labelled("train"), subject.labelled("test")
+    labels = np.asarray(subject.labels)
+    tables = {"latents": subject.latents, **subject.baselines}
+    sets = {name: (table[train], table[test]) for name, table in tables.items()}
+    groups = None if subject.groups is None else subject.groups[test]
+    probes = compare_probes(sets, labels[train], labels[test], groups, options.seed)
+    classes = len(probes["latents"]["knn"].classes)
+    found.metrics["labels"] = {"classes": classes, "missing": int((~subject.known).sum())}
+    found.metrics["probe"] = _probe_facts(probes["latents"]) | {
+        "baselines": {
+            name: {"features": tables[name].shape[1], **_scores(probes[name])} for name in subject.baselines
+        }
+    }
+    return replace(found, probes=probes)
+
+
+def _probe_facts(probes: Mapping[str, Probe]) -> dict[str, Any]:
+    """Return scores and, for the regressions, what each of them took for what."""
+    facts = _scores(probes)
+    for name, probe in probes.items():
+        if name == "knn":
+            facts[name]["neighbours"] = 5
+        else:
+            facts[name] |= {
+                "converged": probe.converged,
+                "classes": probe.classes,
+                "confusion": probe.confusion.tolist(),
+                "report": probe.report,
+            }
+    return facts
+
+
+def _scores(probes: Mapping[str, Probe]) -> dict[str, Any]:
+    return {
+        name: {
+            "train": probe.train,
+            "test": probe.test,
+            "balanced": probe.balanced,
+            "interval": {figure: list(ends) for figure, ends in probe.interval.items()},
+        }
+        for name, probe in probes.items()
+    }
+
+
+def _draw_maps(found: Judgement, subject: Subject, options: JudgingOptions) -> Judgement:
+    """Lay the images down on a map and on that of PCA, and tell how well each keeps neighbours."""
+    latents, train = subject.latents, subject.train
+    projection = make_projection(options.map, options.perplexity, options.seed)
+    points, pca_points = (
+        _place(fitted, latents, train) for fitted in (projection, PCAMap(seed=options.seed))
+    )
+    facts = {"method": options.map, "fitted": projection.fitted_}
+    if options.map == "tsne":
         facts["perplexity"] = projection.perplexity_  # pyright: ignore[reportAttributeAccessIssue]
     n_components = min(MAX_COMPONENTS, *latents[train].shape)
     ratio = explained_variance_ratio(latents[train], n_components).tolist()
-    return points, pca_points, {"pca": {"explained_variance_ratio": ratio}, "map": facts}
+    found.metrics["projection"] = {
+        "pca": {"explained_variance_ratio": ratio, **_kept(latents, pca_points, train, options)},
+        "map": facts | _kept(latents, points, train, options),
+    }
+    return replace(found, map=points, pca_map=pca_points)
 
 
-def _place(projection, latents, train) -> np.ndarray:
+def _place(projection, latents: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Fit a projection on the train images and place the others on it."""
     points = np.empty((len(latents), 2), np.float32)
     points[train] = projection.fit_transform(latents[train])
@@ -149,11 +201,58 @@ def _place(projection, latents, train) -> np.ndarray:
     return points
 
 
-def _judge_clusters(points, fitted: Clusters, labels, train, seed: int) -> dict[str, Any]:
-    sizes = {str(i): int(size) for i, size in enumerate(fitted.sizes)}
-    clusters: dict[str, Any] = {"k": fitted.k, "sizes": sizes}
-    if labels is None:
-        return {"clusters": clusters}
-    judged = judge_clusters(fitted.labels, labels[train])
-    clusters |= judged | {"gini": {str(name): value for name, value in judged["gini"].items()}}
-    return {"clusters": clusters, "matched": match_clusters(points[train], labels[train], seed)}
+def _kept(latents: np.ndarray, points: np.ndarray, train: np.ndarray, options: JudgingOptions) -> dict:
+    kept = judge_map(latents[train], points[train], seed=options.seed)
+    return {name: kept[name] for name in ("trustworthiness", "preservation", "neighbours")}
+
+
+def _cluster(found: Judgement, subject: Subject, options: JudgingOptions) -> Judgement:
+    """Cluster the map of the train images, judge the clusters, and set other clusterings beside them."""
+    assert found.map is not None
+    train = subject.train
+    spaces = {"map": found.map[train], "latents": subject.latents[train]}
+    clusters, facts = find_clusters(spaces, options)
+    found.metrics["clusters"] = facts
+    found.metrics["clusterings"] = compare_clusterings(spaces, clusters, subject, options)
+    if subject.labels is not None:
+        facts |= judge_against_labels(clusters.labels, subject)
+        found.metrics["matched"] = match_labels(spaces, subject, options.seed)
+    assigned = clusters.predict(found.map)
+    assigned[train] = clusters.labels
+    rows = np.flatnonzero(train)
+    central = {cluster: int(rows[row]) for cluster, row in medoids(spaces["map"], clusters).items()}
+    return replace(found, clusters=clusters, assigned=assigned, medoids=central)
+
+
+def map_and_cluster(latents: np.ndarray, options: JudgingOptions) -> np.ndarray:
+    """Return the clusters of these latents' map, shape (n_images,), int32, as `judge` makes them."""
+    points = make_projection(options.map, options.perplexity, options.seed).fit_transform(latents)
+    spaces = {"map": points, "latents": latents}
+    return find_clusters(spaces, options)[0].labels
+
+
+def _stability(found: Judgement, subject: Subject, options: JudgingOptions) -> dict[str, Any]:
+    """Return what metrics.json says of how far the clusters come back."""
+    assert found.map is not None
+    assert found.clusters is not None
+    judged = judge_stability(
+        found.map[subject.train],
+        found.clusters.labels,
+        options.cluster_method,
+        max(found.clusters.k, 1),
+        options.stability,
+        seed=options.seed,
+    )
+    unstable = [str(cluster) for cluster in judged["unstable"]]
+    return judged | {name: by_name(judged[name]) for name in ("jaccard", "halves")} | {"unstable": unstable}
+
+
+def _confounders(found: Judgement, subject: Subject, options: JudgingOptions) -> dict[str, Any]:
+    """Return what metrics.json says of what else the latents and clusters follow."""
+    assert found.clusters is not None
+    train = subject.train
+    columns = {name: values[train] for name, values in subject.columns.items()}
+    labels = None if subject.labels is None else subject.labels[train]
+    return judge_confounders(
+        subject.latents[train], columns, found.clusters.labels, labels, seed=options.seed
+    )

@@ -12,6 +12,7 @@ from caescope.cli.parameters import (
     device_option,
     judging_options,
     labels_option,
+    models_option,
     output_options,
     overwrite_option,
     seed_option,
@@ -70,6 +71,7 @@ def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quie
 @labels_option
 @training_options
 @judging_options
+@models_option
 @seed_option
 @device_option
 @overwrite_option
@@ -135,26 +137,27 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet):
 @main.command()
 @click.argument("latents", type=IN)
 @click.option("--out", type=OUT, help="The run folder.  [default: RUN itself, or FILE-analysis]")
-@labels_option
+@click.option("--labels", help="Column of the table, or a file as for run.")
 @judging_options
 @seed_option
 @overwrite_option
 @output_options
 @click.pass_context
-def analyze(context, latents, out, labels, overwrite, as_json, quiet, **_):
-    """Judge LATENTS, a Parquet file or a run folder.
+def analyze(context, latents, out, labels, overwrite, as_json, quiet, **options):
+    """Judge LATENTS, whoever made them: a Parquet or NPY file, or a run folder.
 
-    Writes probes, a map, clusters, figures and a report. Options that are not given are those of the run
-    folder.
+    Writes probes, maps, clusters, how far to trust them, figures and a report. Options that are not given are
+    those of the run folder.
 
     \b
     Example:
       caescope analyze runs/mnist --clusters 12
+      caescope analyze latents.parquet --labels label --group slide
     """
     from caescope.pipeline import analyze
 
-    options = asked_for(context, "map", "perplexity", "clusters", "seed")
-    result = analyze(latents, out, labels=labels, overwrite=overwrite, verbose=_verbose(quiet), **options)
+    given = asked_for(context, *options)
+    result = analyze(latents, out, labels=labels, overwrite=overwrite, verbose=_verbose(quiet), **given)
     print_run(result, as_json)
 
 

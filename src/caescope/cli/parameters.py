@@ -33,15 +33,21 @@ class Pair(Integers):
         return sizes[0] if isinstance(sizes, tuple) and len(sizes) == 1 else sizes
 
 
-class IntegerOrNone(click.ParamType):
-    """An integer or the word none."""
+class IntegerOr(click.ParamType):
+    """An integer, or one word that means None."""
 
-    name = "n|none"
+    def __init__(self, word: str):
+        self.word, self.name = word, f"n|{word}"
 
     def convert(self, value, param, ctx):
-        if value is None or isinstance(value, int) or value.lower() == "none":
+        if value is None or isinstance(value, int) or value.lower() == self.word:
             return value if isinstance(value, int) else None
         return click.INT.convert(value, param, ctx)
+
+
+def _split_names(_context, _parameter, value: str | None) -> tuple[str, ...] | None:
+    """Return names separated by commas: ``slide,scanner``."""
+    return None if value is None else tuple(part.strip() for part in value.split(","))
 
 
 def _group(*options: Callable) -> Callable:
@@ -52,7 +58,7 @@ def _group(*options: Callable) -> Callable:
 training_options = _group(
     click.option(
         "--latent-features",
-        type=IntegerOrNone(),
+        type=IntegerOr("none"),
         default=20,
         show_default=True,
         help="Latents for each image.",
@@ -91,18 +97,48 @@ training_options = _group(
 judging_options = _group(
     click.option(
         "--map",
-        type=click.Choice(["tsne", "pca", "umap"]),
+        type=click.Choice(["tsne", "pca", "umap", "pacmap"]),
         default="tsne",
         show_default=True,
         help="Projection to two dimensions.",
     ),
     click.option("--perplexity", type=float, default=40, show_default=True, help="Of t-SNE."),
-    click.option("--clusters", type=int, default=20, show_default=True, help="K of KMeans on the map."),
+    click.option(
+        "--clusters",
+        type=IntegerOr("auto"),
+        default=20,
+        show_default=True,
+        help="K; auto takes the K with the best silhouette.",
+    ),
+    click.option(
+        "--cluster-method",
+        type=click.Choice(["kmeans", "mixture", "hdbscan"]),
+        default="kmeans",
+        show_default=True,
+        help="What the map is clustered by; the others are shown beside it.",
+    ),
+    click.option("--group", help="Column, such as slide, whose values stay on one side of the split."),
+    click.option(
+        "--confounders",
+        metavar="NAME,NAME",
+        callback=_split_names,
+        help="Columns to look for in the latents.  [default: all]",
+    ),
+    click.option(
+        "--stability",
+        type=int,
+        default=5,
+        show_default=True,
+        help="Seeds to cluster with again; 0 leaves it out.",
+    ),
 )
 
+models_option = click.option(
+    "--models", type=int, default=1, show_default=True, help="Models to train, to see what comes back."
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
-labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV or text file with a label per image.")
+labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV, Parquet or text file.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier output.")
 output_options = _group(
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),

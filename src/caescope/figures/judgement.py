@@ -1,76 +1,126 @@
-"""The figures of a run: which ones there are, and from what each is drawn."""
+"""Figures that need only latents and what is known about the images."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from caescope import plots
-from caescope.analysis.clustering import nearest_to_center
 from caescope.analysis.judging import Judgement
-from caescope.analysis.latents import audit_latents, flatten_latents
-from caescope.data.sources import ArraySource
+from caescope.figures.saving import save_png
 from caescope.metrics import contingency
 from caescope.table import LatentTable
 
-SHEET_IMAGES = 50
-N_PAIRS = 6
+MOST_COLUMN_MAPS = 6  # maps coloured by what else is known; more would bury the rest of a report
+PROBE_NAMES = {
+    "logistic_ovr": "logistic regression, one versus rest",
+    "logistic_multinomial": "logistic regression, multinomial",
+    "knn": "5 nearest neighbours",
+}
+SET_NAMES = {"latents": "latents", "pca": "PCA of the pixels", "histogram": "histogram of the pixels"}
 
 
 def draw_judgement(folder: Path, table: LatentTable, judgement: Judgement) -> None:
-    """Draw what needs only latents and labels: variables, probes, maps and clusters."""
+    """Draw variables, maps, probes, clusters, stability and confounders."""
+    _draw_variables(folder, judgement)
+    if judgement.clusters is None:
+        return
+    _draw_maps(folder, table, judgement)
+    _draw_clusters(folder, judgement.metrics)
+    if judgement.probes is not None:
+        _draw_probes(folder, judgement)
+        _draw_labels(folder, table, judgement)
+
+
+def _draw_variables(folder: Path, judgement: Judgement) -> None:
+    audit = judgement.variables
+    save_png(folder, "latent_std", plots.plot_latent_std(audit["std"], dead=audit["dead_mask"]))
+    if audit["correlation"] is not None and audit["features"] > 1:
+        save_png(folder, "correlation", plots.plot_correlation(audit["correlation"]))
+    if judgement.clusters is not None:
+        ratio = judgement.metrics["projection"]["pca"]["explained_variance_ratio"]
+        save_png(folder, "explained_variance", plots.plot_explained_variance(ratio))
+
+
+def _draw_maps(folder: Path, table: LatentTable, judgement: Judgement) -> None:
+    """Draw the train images' map by cluster, error and other columns, and both maps by label."""
+    assert table.split is not None
+    assert judgement.map is not None
+    assert judgement.pca_map is not None
+    assert judgement.clusters is not None
     train = table.split == "train"
-    audit = audit_latents(flatten_latents(table.latents))
-    ratio = judgement.metrics["projection"]["pca"]["explained_variance_ratio"]
-    _save(folder, "latent_std", plots.plot_latent_std(audit["std"], dead=audit["dead_mask"]))
-    _save(folder, "explained_variance", plots.plot_explained_variance(ratio))
-    labels = table.labels if judgement.probe is not None else None
-    named = None if labels is None else labels[train]
-    _save(folder, "pca_map", plots.plot_map(judgement.pca_map[train], named, kind="category", name="label"))
-    points, clusters = judgement.map[train], judgement.clusters.labels
-    _save(folder, "map_clusters", plots.plot_map(points, clusters, kind="category", name="cluster"))
-    if judgement.probe is not None and named is not None:
-        probe, gini = judgement.probe, judgement.metrics["clusters"]["gini"]
-        _save(folder, "map_labels", plots.plot_map(points, named, kind="category", name="label"))
-        _save(folder, "confusion", plots.plot_confusion(probe.confusion, probe.classes))
-        _save(folder, "cluster_labels", plots.plot_cluster_labels(*contingency(clusters, named)))
-        _save(folder, "gini", plots.plot_gini(gini, n_labels=len(np.unique(named))))
+    points, pca_points = judgement.map[train], judgement.pca_map[train]
+    named = None if judgement.probes is None else shown_labels(table.labels)[train]
+    save_png(folder, "pca_map", plots.plot_map(pca_points, named, kind="category", name="label"))
+    clusters = shown_clusters(judgement.clusters.labels)
+    save_png(folder, "map_clusters", plots.plot_map(points, clusters, kind="category", name="cluster"))
+    if named is not None:
+        save_png(folder, "map_labels", plots.plot_map(points, named, kind="category", name="label"))
+    if table.errors is not None:
+        errors = table.errors[train]
+        save_png(folder, "map_error", plots.plot_map(points, errors, kind="number", name="squared error"))
+    columns = judgement.metrics.get("confounders", {}).get("columns", {})
+    for i, (name, facts) in enumerate(list(columns.items())[:MOST_COLUMN_MAPS]):
+        kind = facts["kind"]
+        if kind in ("category", "number"):
+            values = table.columns[name][train]
+            shown = shown_labels(values) if kind == "category" else np.ma.filled(values.astype(float), np.nan)
+            save_png(folder, f"map_column_{i}", plots.plot_map(points, shown, kind=kind, name=name))
 
 
-def draw_images(folder: Path, source: ArraySource, table: LatentTable, judgement: Judgement) -> None:
-    """Draw a sample of the train images, and a sheet of those nearest to each cluster's centre."""
-    labels = table.labels
-    train = np.flatnonzero(table.split == "train")
-    shown = np.random.default_rng(0).permutation(train)[:12]
-    names = None if labels is None else labels[shown]
-    rows = -(-len(shown) // 6)
-    sample = plots.plot_sample_imgs(source.read(shown), rows, 6, size=1.5, shuffle=False, labels=names)
-    _save(folder, "samples", sample)
-    for cluster, members in nearest_to_center(judgement.map[train], judgement.clusters, SHEET_IMAGES).items():
-        title = _describe(cluster, judgement.clusters.labels, None if labels is None else labels[train])
-        sheet = plots.plot_cluster_sheet(source.read(train[members]), title)
-        _save(folder, f"cluster_{cluster:02d}", sheet)
+def _draw_probes(folder: Path, judgement: Judgement) -> None:
+    probes = judgement.probes
+    assert probes is not None
+    scores = {
+        PROBE_NAMES[method]: {
+            SET_NAMES[name]: (probe[method].test, *probe[method].interval["test"])
+            for name, probe in probes.items()
+        }
+        for method in PROBE_NAMES
+    }
+    logistic = probes["latents"]["logistic_ovr"]
+    counts = logistic.confusion.sum(axis=1)
+    save_png(folder, "probes", plots.plot_probes(scores, chance=counts.max() / counts.sum()))
+    save_png(folder, "confusion", plots.plot_confusion(logistic.confusion, logistic.classes))
 
 
-def draw_reconstruction(folder: Path, cae, source: ArraySource, history) -> None:
-    """Draw the loss of each epoch, and a few test images above their reconstructions."""
-    test = np.flatnonzero(source.split == "test")
-    shown = np.random.default_rng(0).permutation(test)[:N_PAIRS]
-    images = source.read(shown)
-    names = None if source.labels is None else source.labels[shown]
-    options = {"N": len(images), "size": 1.5, "shuffle": False, "labels": names}
-    _save(folder, "pairs", plots.plot_paired_imgs(images, cae.model.predict(images), **options))
-    _save(folder, "loss", plots.plot_loss(history))
+def _draw_labels(folder: Path, table: LatentTable, judgement: Judgement) -> None:
+    """Draw how labels lie in the clusters."""
+    assert judgement.clusters is not None
+    assert table.split is not None
+    assert table.labels is not None
+    rows = table.split == "train"
+    known = ~np.ma.getmaskarray(table.labels)[rows]
+    labels = np.asarray(table.labels)[rows][known]
+    clusters = shown_clusters(judgement.clusters.labels[known])
+    save_png(folder, "cluster_labels", plots.plot_cluster_labels(*contingency(clusters, labels)))
+    if gini := judgement.metrics["clusters"].get("gini"):
+        save_png(folder, "gini", plots.plot_gini(gini, n_labels=len(np.unique(labels))))
 
 
-def _describe(cluster: int, clusters: np.ndarray, labels: np.ndarray | None) -> str:
-    """Return a sheet's title: the cluster, its size and its commonest label."""
-    members = clusters == cluster
-    title = f"cluster {cluster} · {members.sum():,} images"
-    if labels is None:
-        return title
-    names, counts = np.unique(labels[members], return_counts=True)
-    return f"{title} · mostly “{names[counts.argmax()]}” ({counts.max() / counts.sum():.0%})"
+def _draw_clusters(folder: Path, metrics: dict[str, Any]) -> None:
+    if (curve := metrics["clusters"].get("silhouette_curve")) and curve["k"]:
+        drawn = plots.plot_silhouette_curve(curve["k"], curve["silhouette"], metrics["clusters"]["k"])
+        save_png(folder, "silhouette_curve", drawn)
+    save_png(folder, "clusterings", plots.plot_clusterings(metrics["clusterings"]))
+    if stability := metrics.get("stability", {}).get("jaccard"):
+        save_png(folder, "stability", plots.plot_stability(stability, metrics["stability"]["halves"]))
+    columns = {
+        name: (facts["score"], facts["chance"], *facts["interval"])
+        for name, facts in metrics.get("confounders", {}).get("columns", {}).items()
+        if "score" in facts
+    }
+    if columns:
+        save_png(folder, "confounders", plots.plot_confounders(columns))
 
 
-def _save(folder: Path, name: str, figure) -> None:
-    plots.save_figure(figure, folder / f"{name}.png")
+def shown_labels(labels: Any) -> np.ndarray:
+    """Return labels as a picture shows them: a dash where one is missing."""
+    if not np.ma.is_masked(labels):
+        return np.asarray(labels)
+    return np.where(np.ma.getmaskarray(labels), "–", np.asarray(labels).astype(str))
+
+
+def shown_clusters(clusters: np.ndarray) -> np.ndarray:
+    """Return clusters as a picture shows them: a word for images in none."""
+    return clusters if (clusters >= 0).all() else np.where(clusters < 0, "none", clusters.astype(str))

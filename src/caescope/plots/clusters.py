@@ -157,7 +157,7 @@ def plot_cluster_sheet(images, title=None, n_cols=10, size=0.8, color=None, ax: 
             "Give a sample of the cluster.",
         )
     pixels, cmap = displayed(images, color)
-    sheet = _mosaic(pixels, n_cols, blank=0.0 if cmap == INK else 1.0)
+    sheet = mosaic(pixels, n_cols, blank=0.0 if cmap == INK else 1.0)
     width = n_cols * size
     ax = axes_or_new(ax, width, width * sheet.shape[0] / sheet.shape[1] + (0.35 if title else 0))
     ax.imshow(sheet, cmap=cmap, vmin=0, vmax=1)
@@ -193,7 +193,7 @@ def _parse_gini(gini) -> tuple[list[str], np.ndarray]:
     return [names[i] for i in order], values[order]
 
 
-def _mosaic(pixels: np.ndarray, n_cols: int, blank: float) -> np.ndarray:
+def mosaic(pixels: np.ndarray, n_cols: int, blank: float) -> np.ndarray:
     """Lay pictures, shape (n_images, height, width, ...), row by row into one with a thin gap between."""
     n, height, width = pixels.shape[:3]
     gap = max(1, round(0.03 * max(height, width)))

@@ -8,9 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from caescope.errors import OptionError
 from caescope.plots.style import quiet_glyphs, root_figure
+
+MOST_DRAWN = 2**15  # colours; a photograph has more
 
 # What each format would write about when and by which version it was made, switched off.
 METADATA = {
@@ -57,11 +60,28 @@ def save_figure(figure, path, dpi: int = 110) -> Path:
         with mpl.rc_context({"svg.hashsalt": "caescope"}), quiet_glyphs():
             suffix = path.suffix.lower()
             root.savefig(part, format=suffix[1:], dpi=dpi, bbox_inches="tight", metadata=METADATA[suffix])
+        if suffix == ".png":
+            _shrink(part, dpi)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
         plt.close(root)
     return path
+
+
+def _shrink(path: Path, dpi: int) -> None:
+    """Write a PNG anew in a third of its bytes: as grey, or with a palette where it holds no photograph.
+
+    A palette of 256 colours changes a map's mixed colours by less than can be seen; photographs keep theirs.
+    """
+    with Image.open(path) as image:
+        pixels = image.convert("RGB")
+    colors = pixels.getcolors(MOST_DRAWN)
+    if colors is not None and all(r == g == b for _, (r, g, b) in colors):  # pyright: ignore
+        pixels = pixels.convert("L")
+    elif colors is not None:
+        pixels = pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    pixels.save(path, "PNG", dpi=(dpi, dpi), optimize=True)
 
 
 def _first_axes(axes) -> Axes:
