@@ -28,7 +28,6 @@ def shifted_groups(rng: np.random.Generator) -> np.ndarray:
 def test_equal_values_leave_nothing_to_chance():
     assert mean_interval([0.25] * 7) == (0.25, 0.25)
     assert mean_interval([3.0]) == (3.0, 3.0)
-    assert mean_interval([1, 1, 3, 3], ["a", "a", "a", "a"]) == (2.0, 2.0)
 
 
 def test_two_values_can_only_resample_to_their_ends_or_middle():
@@ -146,6 +145,14 @@ def test_balanced_accuracy_refuses_groups_that_do_not_fit():
     for groups in (None, []):
         with pytest.raises(DataError, match=r"at least one\. Received none"):
             balanced_interval([], [], groups)
+
+
+def test_a_single_group_is_no_certainty():
+    right = [True] * 90 + [False] * 10
+    one = ["slide"] * 100
+    assert accuracy_interval(right, one) == accuracy_interval(right)
+    assert mean_interval(right, one) == mean_interval(right)
+    assert balanced_interval(right, [0, 1] * 50, one) == balanced_interval(right, [0, 1] * 50)
 
 
 def test_values_must_be_finite():

@@ -36,11 +36,13 @@ def describe_protocol(
 
 
 def _of_images(parts: Mapping[str, str], every: str, options: RunOptions) -> dict[str, dict[str, Any]]:
-    apart = ", ".join(parts.values()) + ", each apart"
+    apart = (
+        f"{parts['train']} (transductive), {parts['validation']} and {parts['test']} (inductive), each apart"
+    )
     common = {"fitted_on": parts["train"], "kind": INDUCTIVE, "seed": options.seed}
     return {
-        "reconstruction": common | {"measured_on": f"{apart}; inductive on test images"},
-        "pca_floor": common | {"measured_on": f"{apart}; inductive on test images"},
+        "reconstruction": common | {"measured_on": apart},
+        "pca_floor": common | {"measured_on": apart},
         "latents": common | {"measured_on": every, "kind": TRANSDUCTIVE},
     }
 

@@ -21,7 +21,8 @@ def mean_interval(values, groups=None, seed: int = 0) -> Interval:
         One number for each image, finite.
     groups : array_like, shape (n_images,), optional
         The slide or patient of each image: whole groups are drawn then, because images of one group are
-        alike and count for less than their number.
+        alike and count for less than their number. Of a single group its images are drawn, which says
+        nothing of other groups.
     seed : int, 0 to 2**32 - 1
 
     Returns
@@ -80,7 +81,7 @@ def accuracy_interval(correct, groups=None, seed: int = 0) -> Interval:
     (0.8256, 0.9448)
     """
     right = np.asarray(correct, bool)
-    if groups is not None or not len(right):
+    if not _is_one(groups) or not len(right):
         return mean_interval(right, groups, seed)
     ends = binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL, "wilson")
     return float(ends.low), float(ends.high)
@@ -115,7 +116,7 @@ def balanced_interval(correct, codes, groups=None, seed: int = 0) -> Interval:
     right = np.asarray(correct, np.float64)
     _demand_alike(codes, "codes", right)
     parts = [np.asarray(codes) == code for code in np.unique(codes)]
-    if groups is None and len(right):
+    if _is_one(groups) and len(right):
         # Right answers among images drawn from one class are binomial
         rng = np.random.default_rng(seed)
         recalls = [rng.binomial(p.sum(), right[p].mean(), RESAMPLES) / p.sum() for p in parts]
@@ -131,11 +132,17 @@ def _totals(values: np.ndarray, groups, counted=None) -> tuple[np.ndarray, np.nd
     if not len(values) or not np.isfinite(values).all():
         received = f"{int((~np.isfinite(values)).sum())} that are NaN or infinite" if len(values) else "none"
         raise DataError("An interval needs finite values, at least one", received, "Leave those images out.")
-    if groups is None:
+    if groups is not None:
+        _demand_alike(groups, "groups", values)
+    if _is_one(groups):
         return values, counted
-    _demand_alike(groups, "groups", values)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     return np.bincount(codes, values), np.bincount(codes, counted)
+
+
+def _is_one(groups) -> bool:
+    """Tell whether there is nothing but images to draw: no groups, or a single one."""
+    return groups is None or len(np.unique(np.asarray(groups))) == 1
 
 
 def _demand_alike(known, name: str, values: np.ndarray) -> None:

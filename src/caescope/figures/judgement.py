@@ -13,8 +13,8 @@ from caescope.table import LatentTable
 
 MOST_COLUMN_MAPS = 6  # maps coloured by what else is known; more would bury the rest of a report
 PROBE_NAMES = {
-    "logistic_ovr": "logistic regression, one versus rest",
-    "logistic_multinomial": "logistic regression, multinomial",
+    "logistic_ovr": "one-versus-rest logistic",
+    "logistic_multinomial": "multinomial logistic",
     "knn": "5 nearest neighbours",
 }
 SET_NAMES = {"latents": "latents", "pca": "PCA of the pixels", "histogram": "histogram of the pixels"}
