@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs
 
 from caescope import metrics
+from caescope.analysis.agreement import judge_clusters, match_clusters
 from caescope.analysis.clustering import (
     CLUSTER_METHODS,
     cluster_points,
-    judge_clusters,
     kmeans,
-    match_clusters,
 )
 from caescope.errors import DataError, OptionError
 

@@ -5,14 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from caescope.analysis.agreement import judge_clusters, match_clusters
 from caescope.analysis.choosing import choose_k, cohesion, invented, silhouettes
-from caescope.analysis.clustering import (
-    CLUSTER_METHODS,
-    Clusters,
-    cluster_points,
-    judge_clusters,
-    match_clusters,
-)
+from caescope.analysis.clustering import CLUSTER_METHODS, Clusters, cluster_points
 from caescope.analysis.subject import JudgingOptions, Subject
 from caescope.metrics import ari, nmi
 
