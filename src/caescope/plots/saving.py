@@ -13,8 +13,6 @@ from PIL import Image
 from caescope.errors import OptionError
 from caescope.plots.style import quiet_glyphs, root_figure
 
-MOST_DRAWN = 2**15  # colours; a photograph has more
-
 # What each format would write about when and by which version it was made, switched off.
 METADATA = {
     ".png": {"Software": None},
@@ -61,7 +59,7 @@ def save_figure(figure, path, dpi: int = 110) -> Path:
             suffix = path.suffix.lower()
             root.savefig(part, format=suffix[1:], dpi=dpi, bbox_inches="tight", metadata=METADATA[suffix])
         if suffix == ".png":
-            _shrink(part, dpi)
+            _shrink(part, dpi, _holds_photograph(root))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -69,19 +67,24 @@ def save_figure(figure, path, dpi: int = 110) -> Path:
     return path
 
 
-def _shrink(path: Path, dpi: int) -> None:
+def _shrink(path: Path, dpi: int, is_photograph: bool) -> None:
     """Write a PNG anew in a third of its bytes: as grey, or with a palette where it holds no photograph.
 
     A palette of 256 colours changes a map's mixed colours by less than can be seen; photographs keep theirs.
     """
     with Image.open(path) as image:
         pixels = image.convert("RGB")
-    colors = pixels.getcolors(MOST_DRAWN)
-    if colors is not None and all(r == g == b for _, (r, g, b) in colors):  # pyright: ignore
+    channels = np.asarray(pixels)
+    if (channels == channels[..., :1]).all():
         pixels = pixels.convert("L")
-    elif colors is not None:
+    elif not is_photograph:
         pixels = pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     pixels.save(path, "PNG", dpi=(dpi, dpi), optimize=True)
+
+
+def _holds_photograph(root: Figure) -> bool:
+    """Tell whether any picture in a figure has colours of its own, and not those of a colour map."""
+    return any(np.asarray(image.get_array()).ndim == 3 for ax in root.axes for image in ax.images)
 
 
 def _first_axes(axes) -> Axes:
