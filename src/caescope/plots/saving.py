@@ -78,7 +78,7 @@ def _shrink(path: Path, dpi: int, is_photograph: bool) -> None:
     if (channels == channels[..., :1]).all():
         pixels = pixels.convert("L")
     elif not is_photograph:
-        pixels = pixels.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        pixels = pixels.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     pixels.save(path, "PNG", dpi=(dpi, dpi), optimize=True)
 
 
