@@ -682,3 +682,18 @@ def test_keyboard_and_screen_readers_find_their_way(audit):
 
 def test_exports():
     assert report.__all__ == ["write_report"]
+
+
+def test_photographs_are_inlined_as_jpeg(tmp_path):
+    folder = make_run(tmp_path / "run", figures=())
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    pixels = np.kron(noise, np.ones((4, 4, 1), np.uint8))
+    for name, image in (("samples", pixels), ("pairs", pixels[:8, :8]), ("loss", pixels[..., 0])):
+        Image.fromarray(image).save(folder / "figures" / f"{name}.png", compress_level=0)
+    html = write_report(folder).read_text("utf-8")
+    assert html.count("data:image/jpeg;base64,") == 1
+    assert html.count("data:image/png;base64,") == 2
+    data = re.search(r"data:image/jpeg;base64,([^\"]*)", html)
+    shown = np.asarray(Image.open(BytesIO(base64.b64decode(data[1]))))
+    assert shown.shape == pixels.shape
+    assert np.abs(shown.astype(int) - pixels).mean() < 20

@@ -280,3 +280,33 @@ def test_always_five_sentences(section, only):
     for sentence in sentences:
         assert re.fullmatch(r"[A-Z][^\n]*[^.]\.", sentence)
         assert not re.search(r"[.!?] [A-Z]|None|nan|\s\s|–|,,| ,|\(\)", sentence)
+
+
+def scored(test, low, high):
+    return {"test": test, "interval": {"test": [low, high]}}
+
+
+def test_a_baseline_that_knows_more_is_a_warning():
+    baselines = {
+        "histogram": {"features": 48, "knn": scored(0.9, 0.86, 0.93)},
+        "pca": {"features": 20, "knn": scored(0.65, 0.6, 0.7)},
+    }
+    metrics = {"probe": {"knn": scored(0.6, 0.55, 0.65), "baselines": baselines}}
+    assert summarise(metrics)[4] == (
+        "Warning: brightness and colour alone tells the labels apart better than these latents do, so they "
+        "are not worth using yet."
+    )
+    baselines["pca"]["knn"] = scored(0.8, 0.75, 0.85)
+    assert "brightness and colour alone and plain PCA of the pixels tell the labels" in summarise(metrics)[4]
+    metrics["probe"]["knn"] = scored(0.95, 0.93, 0.96)
+    assert summarise(metrics)[4].startswith("Nothing alarming")
+
+
+def test_a_network_that_pca_outdoes_is_a_warning():
+    metrics = {"reconstruction": {"test": {"mse": 0.03}}, "pca_floor": {"test": {"mse": 0.02}}}
+    assert summarise(metrics)[4] == (
+        "Warning: plain PCA rebuilds the images better than the network does, so train it longer or make it "
+        "larger."
+    )
+    metrics["pca_floor"]["test"]["mse"] = 0.04
+    assert summarise(metrics)[4].startswith("Nothing alarming")

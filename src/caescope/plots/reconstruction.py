@@ -73,7 +73,7 @@ def plot_errors(errors, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=f"mean squared error of an image{beyond}", ylabel="share of the images")
     ax.set(xlim=(0, edges[-1]), ylim=(0, None))
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
-    ax.legend(frameon=False)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.2)
     return ax
 
 

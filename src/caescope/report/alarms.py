@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from caescope.report.formatting import counted, listed
-from caescope.report.rows import PROBES, chance_of
+from caescope.report.rows import BASELINES, PROBES, best_probe, chance_of
 
 MANY = 0.25  # of the clusters: where a map of pure noise is clustered, some come back by their place alone
 NEXT_TO_NOTHING = 0.05  # of the way from chance to perfect
@@ -15,7 +15,10 @@ def warnings_of(metrics: Mapping) -> Iterator[str]:
     >>> next(warnings_of({"confounders": {"followed": ["slide"]}}))
     'Warning: the clusters follow slide, so they may show how images were made rather than what is in them.'
     """
-    for find in (_constant, _confounded, _leaking, _noise, _fleeting, _invented, _seen_before):
+    for find in (
+        *(_constant, _confounded, _leaking, _noise, _outdone, _fleeting, _invented),
+        *(_unfinished, _seen_before),
+    ):
         if text := find(metrics):
             yield f"Warning: {text}."
 
@@ -91,6 +94,32 @@ def _noise(metrics: Mapping) -> str | None:
         return f"{start}, whatever else their clusters may show"
     many = "" if unstable > 0.5 else "many of "
     return f"{start} and {many}their clusters do not come back, as with pure noise"
+
+
+def _outdone(metrics: Mapping) -> str | None:
+    """Return what tells labels better than the latents do, for certain."""
+    best = best_probe(metrics.get("probe", {}))
+    if best is None or "test" not in best.get("interval", {}):
+        return None
+    rivals = {
+        name: rival["interval"]["test"][0]
+        for name, probes in metrics["probe"].get("baselines", {}).items()
+        if (rival := best_probe(probes)) and "test" in rival.get("interval", {})
+    }
+    better = [name for name, low in rivals.items() if low > best["interval"]["test"][1]]
+    if not better:
+        return None
+    names = listed(BASELINES.get(name) or name for name in better)
+    tell = "tells" if len(better) == 1 else "tell"
+    return f"{names} {tell} the labels apart better than these latents do, so they are not worth using yet"
+
+
+def _unfinished(metrics: Mapping) -> str | None:
+    error = metrics.get("reconstruction", {}).get("test", {}).get("mse")
+    floor = metrics.get("pca_floor", {}).get("test", {}).get("mse")
+    if error is None or floor is None or error <= floor:
+        return None
+    return "plain PCA rebuilds the images better than the network does, so train it longer or make it larger"
 
 
 def _fleeting(metrics: Mapping) -> str | None:

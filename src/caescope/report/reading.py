@@ -131,15 +131,17 @@ RUN = {
     "created": str | date,
     "command": SCALAR,
 }
+SMALL = 2**16  # bytes; a photograph of fewer stays as it is
 NAMES = {NUMBER: "a number", str: "a text", bool: "true or false"}
 
 
 class Figure(NamedTuple):
-    """A PNG as the page needs it: base64 text, and the size in CSS pixels at which it was drawn."""
+    """A picture as the page needs it: base64 text, its size in CSS pixels as drawn, and its kind."""
 
     data: str
     width: int
     height: int
+    kind: str = "png"
 
 
 class Content(NamedTuple):
@@ -218,5 +220,16 @@ def _read_figure(path: Path) -> Figure:
     with decoding(path, "a PNG image"), Image.open(BytesIO(content), formats=["PNG"]) as image:
         scale = CSS_DPI / max(CSS_DPI, image.info.get("dpi", (CSS_DPI,))[0])
         width, height = (max(1, round(scale * side)) for side in image.size)
+        is_photograph = image.mode == "RGB" and len(content) > SMALL
         image.verify()
+    if is_photograph:
+        return Figure(b64encode(_to_jpeg(path, content)).decode(), width, height, "jpeg")
     return Figure(b64encode(content).decode(), width, height)
+
+
+def _to_jpeg(path: Path, content: bytes) -> bytes:
+    """Return a photograph as JPEG: a fifth of the bytes, without a difference that can be seen."""
+    jpeg = BytesIO()
+    with decoding(path, "a PNG image"), Image.open(BytesIO(content), formats=["PNG"]) as image:
+        image.save(jpeg, "JPEG", quality=85)
+    return jpeg.getvalue()

@@ -8,6 +8,7 @@ from caescope.report.formatting import in_order
 from caescope.report.reading import Figure
 
 PROBES = ("logistic_ovr", "logistic_multinomial", "knn")
+BASELINES = {"pca": "plain PCA of the pixels", "histogram": "brightness and colour alone"}
 AVERAGES = ("micro avg", "macro avg", "weighted avg")  # rows of a classification report that are no class
 
 

@@ -6,12 +6,7 @@ from typing import Any, NamedTuple
 
 from caescope.report.alarms import knows_labels, warnings_of
 from caescope.report.formatting import between, counted, listed, written
-from caescope.report.rows import best_probe, chance_of
-
-BASELINES = {
-    "pca": "plain PCA of the pixels",
-    "histogram": "brightness and colour alone",
-}
+from caescope.report.rows import BASELINES, best_probe, chance_of
 
 
 class Rival(NamedTuple):
