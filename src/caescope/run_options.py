@@ -10,7 +10,8 @@ from caescope.model.network import BATCH_SIZE
 from caescope.model.precision import parse_precision
 from caescope.parsing import parse_integer, parse_seed
 
-FEWEST_EPOCHS, FEWEST_STEPS = 5, 2000
+FEWEST_EPOCHS = 5
+FEWEST_STEPS = {"small": 5000, "large": 2000}  # fewer, and PCA rebuilds small images better
 LARGE_IMAGE = 64
 
 
@@ -19,7 +20,8 @@ class RunOptions:
     """Options of `caescope.pipeline.run`; those up to ``precision`` are what `caescope.CAE` and ``fit`` take.
 
     ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
-    ``epochs=None`` means 5, or on a small collection as many as make 2,000 steps.
+    ``epochs=None`` means 5, or on a small collection as many as make 5,000 steps (2,000 for those
+    large images).
     ``map`` and those after it are `caescope.analysis.subject.JudgingOptions`, but for ``group``, the name of
     the column whose values (slides, patients) are never divided between train and test images;
     ``confounders``, the columns to look for in the latents, or None for all; and ``models``, how many
@@ -81,10 +83,11 @@ class RunOptions:
         """Return the options with the defaults for so many train images of this shape filled in."""
         steps = -(-n_images // self.batch_size)
         is_large = min(image_shape[:2]) >= LARGE_IMAGE
+        fewest = FEWEST_STEPS["large" if is_large else "small"]
         return replace(
             self,
             filters=self.filters or ((8, 16, 32) if is_large else (8, 16)),
-            epochs=self.epochs or max(FEWEST_EPOCHS, -(-FEWEST_STEPS // steps)),
+            epochs=self.epochs or max(FEWEST_EPOCHS, -(-fewest // steps)),
             precision=parse_precision(self.precision, parse_device(self.device)),
         )
 
