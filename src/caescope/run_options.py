@@ -20,8 +20,8 @@ class RunOptions:
     """Options of `caescope.pipeline.run`; those up to ``precision`` are what `caescope.CAE` and ``fit`` take.
 
     ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
-    ``epochs=None`` means 5, or on a small collection as many as make 5,000 steps (2,000 for those
-    large images).
+    ``epochs=None`` means 5, or on a small collection as many as make 5,000 steps (2,000 for images
+    that large).
     ``map`` and those after it are `caescope.analysis.subject.JudgingOptions`, but for ``group``, the name of
     the column whose values (slides, patients) are never divided between train and test images;
     ``confounders``, the columns to look for in the latents, or None for all; and ``models``, how many

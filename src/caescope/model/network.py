@@ -15,7 +15,7 @@ from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.options import Options
-from caescope.model.pairs import ImagePairs
+from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
 from caescope.model.summary import summarize
 from caescope.model.training import Plan, mean_loss, train
 from caescope.parallel import blocks_of, map_in_order, one_thread_each, share_of
@@ -183,8 +183,10 @@ class Model(Network):
 
         Parameters
         ----------
-        x : array_like, shape (n_images, height, width, channels)
-            Float in [0, 1] or uint8.
+        x : array_like, shape (n_images, height, width, channels), or source
+            Float in [0, 1] or uint8. A source (anything with ``shape``, ``read(indices)`` and a length, such
+            as `caescope.data.find_source` returns for a folder) is read while training goes on, a few batches
+            at a time.
         y : array_like of the same shape, optional
             What x should become; x itself by default.
         batch_size : int, optional
@@ -232,7 +234,7 @@ class Model(Network):
         self.history = History()
         shown = [] if verbose == 0 else [Progress(verbose)]
         callback_list = CallbackList([self.history, *shown, *(callbacks or [])])
-        preview = (training if validation is None else validation).inputs[:N_PREVIEW].numpy()
+        preview = (training if validation is None else validation).first(N_PREVIEW)
         steps = plan.steps(len(training))
         callback_list.attach(
             self, {"epochs": plan.epochs, "steps": steps, "verbose": verbose, "images": preview}
@@ -256,7 +258,7 @@ class Model(Network):
         size = self._parse_batch_size(batch_size)
         return mean_loss(self, self._parse_pairs(x, y), size)
 
-    def _parse_data(self, x, y, split: float, held_out) -> tuple[ImagePairs, ImagePairs | None]:
+    def _parse_data(self, x, y, split: float, held_out) -> tuple[Pairs, Pairs | None]:
         pairs = self._parse_pairs(x, y)
         if held_out is not None:
             x, y = held_out if isinstance(held_out, (tuple, list)) else (held_out, None)
@@ -277,7 +279,9 @@ class Model(Network):
             )
         return pairs.cut(slice(None, n_training)), pairs.cut(slice(n_training, None))
 
-    def _parse_pairs(self, x, y, name: str = "x") -> ImagePairs:
+    def _parse_pairs(self, x, y, name: str = "x") -> Pairs:
+        if isinstance(x, ImageSource):
+            return self._stream(x, y, name)
         inputs = _as_tensor(self._parse(x, name))
         if y is None or y is x:
             return ImagePairs(inputs, inputs)
@@ -288,6 +292,21 @@ class Model(Network):
             "x and y must hold as many images",
             f"{len(inputs)} and {len(targets)}",
             "Leave y out to reconstruct x itself.",
+        )
+
+    def _stream(self, source: ImageSource, y, name: str) -> StreamedPairs:
+        if y is not None and y is not source:
+            raise DataError(
+                f"{name} must be its own target where it is a source",
+                "a source and y",
+                "Leave y out, or give arrays.",
+            )
+        if tuple(source.shape) == self.input_shape and len(source):
+            return StreamedPairs(source, np.arange(len(source)))
+        raise DataError(
+            f"{name} must hold images of shape {self.input_shape} for this {self.name}",
+            f"{len(source)} of shape {tuple(source.shape)}",
+            "Give images of that size, or make a CAE with another input_shape.",
         )
 
 

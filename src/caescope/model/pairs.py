@@ -1,11 +1,15 @@
-"""Images and what they should become, batch by batch."""
+"""Images and what they should become, batch by batch: from memory, or from wherever they lie."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
-from caescope.parallel import blocks_of
+from caescope.errors import DataError
+from caescope.images import parse_images
+from caescope.parallel import blocks_of, map_in_order
 
 ROOM_FOR_IMAGES = 0.5  # of a GPU's free memory; the rest is for batches
 
@@ -23,6 +27,10 @@ class ImagePairs:
     def cut(self, rows: slice) -> "ImagePairs":
         """Return the pairs in ``rows``; where inputs are their own targets they stay so."""
         return self._map(lambda images: images[rows])
+
+    def first(self, n_images: int) -> np.ndarray:
+        """Return the first input images."""
+        return self.inputs[:n_images].numpy()
 
     def near(self, device: torch.device) -> "ImagePairs":
         """Return the pairs on ``device`` if all of them fit there, uint8 as it is; else leave them."""
@@ -47,7 +55,76 @@ class ImagePairs:
         return ImagePairs(inputs, inputs if self.targets is self.inputs else function(self.targets))
 
 
+@runtime_checkable
+class ImageSource(Protocol):
+    """Images that are read when they are asked for, from several threads at once."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices) -> np.ndarray:
+        """Return the images at ``indices``, shape (n, height, width, channels)."""
+        ...
+
+
+@dataclass(frozen=True)
+class StreamedPairs:
+    """Images that are their own targets and stay in their source until their batch is due.
+
+    Each thread reads a whole batch while the network learns from an earlier one; no more than two batches for
+    each thread are in memory, however many images there are.
+    """
+
+    source: ImageSource
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def cut(self, rows: slice) -> "StreamedPairs":
+        """Return the pairs in ``rows``."""
+        return StreamedPairs(self.source, self.rows[rows])
+
+    def first(self, n_images: int) -> np.ndarray:
+        """Return the first input images."""
+        return self._read(self.rows[:n_images])
+
+    def near(self, _device: torch.device) -> "StreamedPairs":
+        """Return the same pairs: only their batches move."""
+        return self
+
+    def batches(
+        self, batch_size: int, device: torch.device, order: torch.Tensor | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield float batches in [0, 1] on ``device``, in ``order`` (indices) or as they lie."""
+        rows = self.rows if order is None else self.rows[order.numpy()]
+        parts = (rows[part] for part in blocks_of(len(rows), batch_size))
+        for images in map_in_order(self._read, parts):
+            batch = _to_float(torch.from_numpy(images).to(device))
+            yield batch, batch
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        images = parse_images(self.source.read(rows))
+        if images.shape[1:] == tuple(self.source.shape):
+            return images
+        raise DataError(
+            "A source must give images of the shape that it announces",
+            f"{images.shape[1:]} in place of {tuple(self.source.shape)}",
+            "Check where the images lie: they may have changed.",
+        )
+
+
+Pairs = ImagePairs | StreamedPairs
+
+
 def _take(images: torch.Tensor, rows: slice, order: torch.Tensor | None, device: torch.device):
     batch = images[rows] if order is None else images.index_select(0, order[rows])
-    batch = batch.to(device)
+    return _to_float(batch.to(device))
+
+
+def _to_float(batch: torch.Tensor) -> torch.Tensor:
     return batch / 255 if batch.dtype == torch.uint8 else batch

@@ -13,7 +13,7 @@ from caescope.errors import TrainingError
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.optimizers import make_optimizer
-from caescope.model.pairs import ImagePairs
+from caescope.model.pairs import Pairs
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Plan:
         return -(-n_images // self.batch_size)
 
 
-def train(model, training: ImagePairs, validation: ImagePairs | None, plan: Plan, callbacks: CallbackList):
+def train(model, training: Pairs, validation: Pairs | None, plan: Plan, callbacks: CallbackList):
     """Train ``model.module`` in place; ``model.stop_training`` ends it after the current batch.
 
     The loss of an epoch is the mean over its images as they were met, so the first epoch's is high;
@@ -95,7 +95,7 @@ class BatchLogs(Mapping):
         return len(self._values)
 
 
-def _train_epoch(model, pairs: ImagePairs, order, plan: Plan, optimizer, schedule, callbacks, epoch: int):
+def _train_epoch(model, pairs: Pairs, order, plan: Plan, optimizer, schedule, callbacks, epoch: int):
     """Take one step for each batch; return the epoch's logs."""
     module, loss_of = model.module.train(), LOSSES[model.options.lossfn]
     started, seen = time.perf_counter(), 0
@@ -154,7 +154,7 @@ def _tiny_numbers_as_zero() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def mean_loss(model, pairs: ImagePairs, batch_size: int) -> float:
+def mean_loss(model, pairs: Pairs, batch_size: int) -> float:
     """Return the mean loss over all images."""
     module, loss_of = model.module.eval(), LOSSES[model.options.lossfn]
     total = torch.zeros((), dtype=torch.float64, device=model.device)
