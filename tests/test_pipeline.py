@@ -226,7 +226,7 @@ def tiles(tmp_path):
 
 def test_encoding_a_folder_gives_what_its_images_in_memory_give(made, tiles, tmp_path, monkeypatch):
     folder, images = tiles
-    monkeypatch.setattr("caescope.steps.images_at_a_time", lambda *_: 3)  # many blocks, the last one smaller
+    monkeypatch.setattr("caescope.encoding.images_at_a_time", lambda *_: 3)  # many blocks, the last one smaller
     streamed = encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0)
     cae = CAE(path=made.path / "model", load=True)
     np.testing.assert_allclose(streamed.latents, cae.encoder.predict(images), atol=1e-5)
@@ -252,7 +252,7 @@ def test_encoding_a_folder_holds_a_few_blocks_at_a_time(made, tiles, tmp_path, m
 
     monkeypatch.setattr(FolderSource, "read", watched_read)
     monkeypatch.setattr("caescope.parallel.count_cores", lambda: 2)
-    monkeypatch.setattr("caescope.steps.images_at_a_time", lambda *_: 2)
+    monkeypatch.setattr("caescope.encoding.images_at_a_time", lambda *_: 2)
     encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
     assert len(most) == 20
     assert max(most) <= 2 * 2  # two threads with two images each
@@ -262,7 +262,7 @@ def test_encoding_refuses_mixed_sizes_before_it_encodes(made, tiles, tmp_path, m
     from PIL import Image
 
     Image.new("L", (12, 13)).save(tiles[0] / "b" / "99.png")
-    monkeypatch.setattr("caescope.steps.map_in_order", None)
+    monkeypatch.setattr("caescope.encoding.map_in_order", None)
     with pytest.raises(DataError, match=r"40 of 41 with 12×12 pixels .* but b/99.png with 13×12"):
         encode(made.path / "model", tiles[0], tmp_path / "z.parquet", verbose=0)
     assert not (tmp_path / "z.parquet").exists()

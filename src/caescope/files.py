@@ -107,12 +107,19 @@ def _umask() -> int:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that other readers see all of it or nothing."""
+    with write_through(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def write_through(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the place of ``path`` when all went well, and vanishes otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, 0o666 & ~_umask())  # as any new file, so that colleagues can read it
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -11,6 +11,7 @@ from caescope.analyzing import analyze
 from caescope.auditing import Material, audit_into, figures_of, group_column, summarise_quality
 from caescope.cae import CAE
 from caescope.data import find_source, open_source, split_source
+from caescope.encoding import encode_images, encode_to_file
 from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
@@ -18,8 +19,8 @@ from caescope.progress import Stages
 from caescope.run_folder import Run, describe, fingerprint_array, read_run
 from caescope.run_options import parse_run_options
 from caescope.staging import demand_free, staged_folder
-from caescope.steps import encode_images, other_models, train
-from caescope.table import LatentTable
+from caescope.steps import other_models, train
+from caescope.table import LatentTable, read_latents
 
 __all__ = ["analyze", "encode", "fit", "run"]
 
@@ -82,7 +83,7 @@ def run(
     with staged_folder(folder) as partial:
         history = train(cae, images, parsed, stages, verbose, partial / "logs")
         cae.save(partial / "model")
-        table, quality = encode_images(cae, images, stages, judged=True)
+        table, quality = encode_images(cae, images, stages)
         metrics = {"reconstruction": summarise_quality(quality, images.split, groups, parsed.seed)}
         draw_reconstruction(figures_of(partial), cae, images, history, table)
         others = other_models(images, parsed, stages)
@@ -138,7 +139,8 @@ def encode(
 ) -> LatentTable:
     """Write the latents and the reconstruction error of every image as Parquet.
 
-    The images of a folder are read while others are being encoded, and never all in memory.
+    The images of a folder are read while others are being encoded, and never all in memory. What is done is
+    kept beside ``out``: an encoding that was interrupted goes on where it stopped when it is asked for again.
 
     Parameters
     ----------
@@ -165,9 +167,8 @@ def encode(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
-    table, _ = encode_images(cae, find_source(source, labels), Stages(verbose))
-    table.write(out)
-    return table
+    encode_to_file(cae, find_source(source, labels), Path(out), Stages(verbose))
+    return read_latents(out)
 
 
 def _name_of(source: Any) -> str | None:

@@ -1,0 +1,183 @@
+"""Latents of a whole source, a block at a time: all at once, or as a file that can be gone on with."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caescope.analysis.baselines import mean_colour
+from caescope.analysis.latents import flatten_latents
+from caescope.analysis.reconstruction import image_errors, image_quality
+from caescope.cae import CAE
+from caescope.data import ArraySource
+from caescope.data.opening import Source
+from caescope.errors import OptionError
+from caescope.files import write_atomically, write_through
+from caescope.model.memory import images_at_a_time
+from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
+from caescope.progress import Stages
+from caescope.run_folder import fingerprint_array
+from caescope.table import LatentTable
+
+COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}  # columns for the mean of each channel
+PART_IMAGES = 8192  # images whose latents are lost at most when an encoding is interrupted
+
+Quality = dict[str, np.ndarray]
+
+
+class Block(NamedTuple):
+    """What is known of some images in a row."""
+
+    rows: slice
+    latents: np.ndarray
+    quality: Quality
+    colours: np.ndarray
+
+
+def encode_images(cae: CAE, images: Source, stages: Stages) -> tuple[LatentTable, Quality]:
+    """Return latents, errors and mean colours of all images, and their quality.
+
+    The quality is what `caescope.analysis.reconstruction.image_quality` says of each image.
+    """
+    with _stage(images, stages):
+        blocks = list(_encode(cae, images, image_quality, slice(0, len(images))))
+    quality = {name: np.concatenate([block.quality[name] for block in blocks]) for name in blocks[0].quality}
+    return _table_of(images, blocks), quality
+
+
+def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None:
+    """Write latents, errors and mean colours of all images as Parquet, in parts as they come.
+
+    The parts lie in a hidden folder beside ``path`` until all are there. When that is interrupted, the same
+    encoding goes on after the last of them; that of another model or of other images starts anew.
+    """
+    with _stage(images, stages), _parts_of(path, _describe_job(cae, images)) as parts:
+        todo = [part for part in blocks_of(len(images), PART_IMAGES) if not _part(parts, part).exists()]
+        if todo and todo[0].start:
+            stages.say(f"encode: goes on after {todo[0].start:,} images")
+        for part in todo:
+            table = _table_of(images, list(_encode(cae, images, _errors_only, part)))
+            table.write(_part(parts, part))
+        _join(parts, path)
+        shutil.rmtree(parts)
+
+
+def block_size(cae: CAE, images: Source) -> int:
+    """Return how many images a core works on at a time; with few images, every core still gets some."""
+    return share_of(len(images), images_at_a_time(cae.options, cae.encoder.device), count_cores())
+
+
+def _stage(images: Source, stages: Stages) -> AbstractContextManager:
+    size = "×".join(map(str, images.shape))  # a folder compares all headers here, before it encodes
+    return stages.stage("encode", f"{len(images):,} images of {size}")
+
+
+def _encode(cae: CAE, images: Source, measure: Callable, part: slice) -> Iterator[Block]:
+    """Yield the images of a part, encoded and measured.
+
+    Each core reads, encodes and reconstructs small blocks of its own: what a block needs stays in the core's
+    cache, and no more than a few blocks are in memory. On a GPU one block at a time has its memory.
+    """
+    turns = nullcontext() if cae.encoder.device.type == "cpu" else Lock()
+
+    def encode_rows(rows: slice) -> Block:
+        originals = images.read(rows)
+        with turns:
+            latents = cae.encoder.predict(originals)
+            reconstructions = cae.decoder.predict(latents)
+        return Block(rows, latents, measure(originals, reconstructions), mean_colour(originals))
+
+    blocks = blocks_of(part.stop - part.start, block_size(cae, images))
+    with one_thread_each():
+        yield from map_in_order(
+            encode_rows, (slice(part.start + rows.start, part.start + rows.stop) for rows in blocks)
+        )
+
+
+def _errors_only(images: np.ndarray, reconstructions: np.ndarray) -> Quality:
+    return {"mse": image_errors(images, reconstructions)}
+
+
+def _table_of(images: Source, blocks: list[Block]) -> LatentTable:
+    """Return what blocks in a row know, with what the source knows of the same images."""
+    rows = slice(blocks[0].rows.start, blocks[-1].rows.stop)
+    colours = np.concatenate([block.colours for block in blocks])
+    means = dict(zip(COLOURS[colours.shape[1]], colours.T, strict=True))
+    return LatentTable(
+        images.ids[rows],
+        flatten_latents(np.concatenate([block.latents for block in blocks])),
+        None if images.split is None else images.split[rows],
+        None if images.labels is None else images.labels[rows],
+        errors=np.concatenate([block.quality["mse"] for block in blocks]).astype(np.float32),
+        columns={name: values[rows] for name, values in images.columns.items()} | means,
+    )
+
+
+def _describe_job(cae: CAE, images: Source) -> dict[str, str | int]:
+    """Return what an encoding must have in common with one that goes on with it."""
+    weights, known = sha256(repr(cae.options).encode()), sha256(_stamp(images).encode())
+    for array in cae.model.get_weights():
+        weights.update(np.ascontiguousarray(array).data)
+    for column in (images.ids, images.split, images.labels, *images.columns.values()):
+        known.update(repr(None if column is None else column.tolist()).encode())
+    return {
+        "model": weights.hexdigest(),
+        "images": known.hexdigest(),
+        "shape": "×".join(map(str, images.shape)),
+        "part_images": PART_IMAGES,
+    }
+
+
+def _stamp(images: Source) -> str:
+    """Return what changes when pixels do: their digest, or the size and age of each file."""
+    if isinstance(images, ArraySource):
+        return fingerprint_array(images.images)
+    files = (os.stat(images.root / name) for name in images.ids.tolist())
+    return repr([(file.st_size, file.st_mtime_ns) for file in files])
+
+
+@contextmanager
+def _parts_of(path: Path, job: dict[str, str | int]) -> Iterator[Path]:
+    """Yield the folder of this job's parts; parts of another job are removed, and so is a folder without any."""
+    parts = path.absolute().with_name(f".{path.name}.parts")
+    record = parts / "job.json"
+    try:
+        if not _holds(record, job):
+            shutil.rmtree(parts, ignore_errors=True)
+            write_atomically(record, json.dumps(job).encode())
+    except OSError as error:
+        must, received = "The folder of the output must be writable", f"{path.parent} ({error.strerror})"
+        raise OptionError(must, received, "Give another one.") from error
+    try:
+        yield parts
+    finally:
+        if not any(parts.glob("*.parquet")):
+            shutil.rmtree(parts, ignore_errors=True)
+
+
+def _holds(record: Path, job: dict[str, str | int]) -> bool:
+    try:
+        return json.loads(record.read_text()) == job
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _part(parts: Path, rows: slice) -> Path:
+    return parts / f"{rows.start:012d}.parquet"
+
+
+def _join(parts: Path, path: Path) -> None:
+    """Write all parts into one file, a part at a time."""
+    files = sorted(parts.glob("*.parquet"))
+    with write_through(path) as target, pq.ParquetWriter(target, pq.read_schema(files[0])) as writer:
+        for file in files:
+            writer.write_table(pa.Table.from_batches(pq.read_table(file).to_batches()))
