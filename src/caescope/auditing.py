@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caescope.analysis.baselines import PixelPCA, intensity_histogram
+from caescope.analysis.baselines import PixelPCA, intensity_histogram, rows_to_fit
 from caescope.analysis.judging import Judgement, judge
 from caescope.analysis.judging_clusters import by_name
 from caescope.analysis.latents import flatten_latents
@@ -15,15 +16,19 @@ from caescope.analysis.reconstruction import quality_intervals
 from caescope.analysis.stability import compare_runs
 from caescope.analysis.subject import Subject
 from caescope.cae import CAE
-from caescope.data import SPLITS, ArraySource, assign_splits, leaking_groups
+from caescope.data import SPLITS, assign_splits, leaking_groups
+from caescope.data.opening import Source
 from caescope.errors import DataError, OptionError
 from caescope.figures import draw_decoded, draw_images, draw_judgement
+from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
 from caescope.protocol import describe_protocol
 from caescope.report import write_report
 from caescope.run_folder import write_record
 from caescope.run_options import RunOptions
 from caescope.table import LatentTable
+
+BLOCK_VALUES = 2**23  # pixels and channels that a core measures at a time
 
 Split = dict[str, Any]  # how images came to train and test, as metrics.json says under probe.split
 
@@ -34,7 +39,7 @@ class Material:
 
     Attributes
     ----------
-    images : ArraySource or None
+    images : source or None
         The images, where they are at hand.
     cae : CAE or None
         What made the latents, where that is at hand.
@@ -44,7 +49,7 @@ class Material:
         Where the table's split comes from.
     """
 
-    images: ArraySource | None = None
+    images: Source | None = None
     cae: CAE | None = None
     others: Sequence[np.ndarray] = field(default_factory=list)
     split_kind: str = "given"
@@ -133,16 +138,24 @@ def _confounders(table: LatentTable, options: RunOptions) -> dict[str, np.ndarra
     return {name: table.columns[name] for name in options.confounders}
 
 
-def _with_baselines(subject: Subject, images: ArraySource, seed: int) -> tuple[Subject, dict[str, Any]]:
+def _with_baselines(subject: Subject, images: Source, seed: int) -> tuple[Subject, dict[str, Any]]:
     """Add what PCA and a histogram of the pixels know, and return PCA's reconstruction errors, too."""
-    pca = PixelPCA(subject.latents.shape[1], seed).fit(images.images[subject.train])
-    errors = pca.errors(images.images)
+    train = np.flatnonzero(subject.train)
+    fitted = images.read(train[rows_to_fit(len(train), prod(images.shape), seed)])
+    pca = PixelPCA(subject.latents.shape[1], seed).fit(fitted)
+
+    def measure(rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels = images.read(rows)
+        return pca.transform(pixels), pca.errors(pixels), intensity_histogram(pixels)
+
+    blocks = blocks_of(len(images), max(1, BLOCK_VALUES // prod(images.shape)))
+    parts = zip(*map_in_order(measure, blocks), strict=True)
+    scores, errors, histograms = (np.concatenate(part) for part in parts)
     floor: dict[str, Any] = {"components": pca.n_components_, "fitted": pca.fitted_on}
     for name in SPLITS:
         if (rows := subject.split == name).any():
             floor[name] = {"mse": float(errors[rows].mean())}
-    baselines = {"pca": pca.transform(images.images), "histogram": intensity_histogram(images.images)}
-    return replace(subject, baselines=baselines), floor
+    return replace(subject, baselines={"pca": scores, "histogram": histograms}), floor
 
 
 def summarise_quality(

@@ -147,7 +147,7 @@ def _stamp(images: Source) -> str:
 
 @contextmanager
 def _parts_of(path: Path, job: dict[str, str | int]) -> Iterator[Path]:
-    """Yield the folder of this job's parts; parts of another job are removed, and so is a folder without any."""
+    """Yield the folder of this job's parts; those of another job are removed, and so is an empty folder."""
     parts = path.absolute().with_name(f".{path.name}.parts")
     record = parts / "job.json"
     try:

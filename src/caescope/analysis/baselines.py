@@ -81,7 +81,7 @@ class PixelPCA:
         images = parse_images(images)
         if len(images) < 2:
             raise DataError("PCA needs at least 2 images", f"{len(images)}", "Add images.")
-        table = _to_table(_sample(images, self.seed))
+        table = _to_table(images[rows_to_fit(len(images), images[0].size, self.seed)])
         self._shape, self.fitted_on = images.shape[1:], len(table)
         self.n_components_ = min(self.n_components, *table.shape)
         with np.errstate(divide="ignore", invalid="ignore"):  # equal images have no variance to share out
@@ -195,12 +195,19 @@ def mean_colour(images) -> np.ndarray:
     return (np.concatenate(means) / np.prod(images.shape[1:3])).astype(np.float32)
 
 
-def _sample(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return all images, or as many random ones as PCA is fitted on."""
-    most = max(2, MOST_FITTED // images[0].size)
-    if len(images) <= most:
-        return images
-    return images[np.sort(np.random.default_rng(seed).choice(len(images), most, replace=False))]
+def rows_to_fit(n_images: int, n_values: int, seed: int = 0) -> np.ndarray:
+    """Return which of ``n_images`` images of ``n_values`` values `PixelPCA` is fitted on.
+
+    All of them, or as many random ones as have 2**26 values together; whoever reads images one by one need
+    not read the others.
+
+    >>> rows_to_fit(3, 784).tolist(), len(rows_to_fit(100_000, 784))
+    ([0, 1, 2], 85598)
+    """
+    most = max(2, MOST_FITTED // n_values)
+    if n_images <= most:
+        return np.arange(n_images)
+    return np.sort(np.random.default_rng(seed).choice(n_images, most, replace=False))
 
 
 def _blocks(images: np.ndarray, values: int = BLOCK_VALUES) -> Iterator[np.ndarray]:

@@ -11,7 +11,8 @@ from caescope.analysis.latents import flatten_latents
 from caescope.analysis.members import boundary, nearest_to_center
 from caescope.analysis.reconstruction import pick_extremes
 from caescope.cae import CAE
-from caescope.data import SPLITS, ArraySource
+from caescope.data import SPLITS
+from caescope.data.opening import Source
 from caescope.figures.judgement import shown_labels
 from caescope.figures.saving import save_png
 from caescope.table import LatentTable
@@ -20,17 +21,18 @@ CARD_COLUMNS, CARD_ROWS = 9, 5
 N_PAIRS, N_EXTREMES = 6, 3
 
 
-def draw_reconstruction(folder: Path, cae: CAE, source: ArraySource, history, table: LatentTable) -> None:
+def draw_reconstruction(folder: Path, cae: CAE, source: Source, history, table: LatentTable) -> None:
     """Draw the loss of each epoch, images above their reconstructions, and how the errors are spread."""
     assert table.errors is not None
-    test = np.flatnonzero(source.split == "test")
+    assert table.split is not None
+    test = np.flatnonzero(table.split == "test")
     shown = np.random.default_rng(0).permutation(test)[:N_PAIRS]
     images = source.read(shown)
-    names = None if source.labels is None else shown_labels(source.labels[shown])
+    names = None if table.labels is None else shown_labels(table.labels[shown])
     options = {"N": len(images), "size": 1.5, "shuffle": False, "labels": names}
     save_png(folder, "pairs", plots.plot_paired_imgs(images, cae.model.predict(images), **options))
     save_png(folder, "loss", plots.plot_loss(history))
-    errors = {name: table.errors[source.split == name] for name in SPLITS if name in source.split}
+    errors = {name: table.errors[table.split == name] for name in SPLITS if name in table.split}
     save_png(folder, "errors", plots.plot_errors(errors))
     extremes = {name: test[rows] for name, rows in pick_extremes(table.errors[test], N_EXTREMES).items()}
     chosen = source.read(np.concatenate(list(extremes.values())))
@@ -39,7 +41,7 @@ def draw_reconstruction(folder: Path, cae: CAE, source: ArraySource, history, ta
 
 
 def draw_images(
-    folder: Path, source: ArraySource, table: LatentTable, judgement: Judgement, cae: CAE | None
+    folder: Path, source: Source, table: LatentTable, judgement: Judgement, cae: CAE | None
 ) -> None:
     """Draw a sample of the train images, and a card of each cluster."""
     assert table.split is not None
