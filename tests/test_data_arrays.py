@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from caescope.data import arrays, load_npy, load_npz, open_source
+from caescope.data.arrays import read_npy_header
 from caescope.errors import DataError, FileFormatError
 
 IMAGES = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6)
@@ -85,8 +86,18 @@ def header(descr="'|u1'", shape="(4,)"):
 )
 def test_npy_files_that_are_not_what_their_header_says(tmp_path, content, received):
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(FileFormatError, match=received):
-        load_npy(tmp_path / "a.npy")
+    for read in (load_npy, read_npy_header):
+        with pytest.raises(FileFormatError, match=received):
+            read(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_the_header_tells_where_the_values_start(tmp_path, version):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, IMAGES, version)
+    header = read_npy_header(tmp_path / "a.npy")
+    assert (header.shape, header.dtype, header.fortran_order) == ((4, 5, 6), np.uint8, False)
+    assert (tmp_path / "a.npy").read_bytes()[header.offset :] == IMAGES.tobytes()
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

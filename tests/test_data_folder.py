@@ -3,22 +3,29 @@ import struct
 import threading
 import warnings
 import zlib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from caescope.data import find_source, load_folder, open_source
+from caescope.data.fitting import Fit
 from caescope.data.folder import find_folder
 from caescope.data.image_file import pillow_silence, read_pixels, read_shape
-from caescope.errors import DataError, FileFormatError
+from caescope.errors import DataError, FileFormatError, OptionError
 from caescope.parallel import blocks_of, map_in_order
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, GREY.T.reshape(3, 4), 255 - GREY], axis=-1)
 
 
-def save(path, pixels=GREY, mode=None, **options):
+def save(path, pixels: Any = GREY, mode=None, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
     (image.convert(mode) if mode else image).save(path, **options)
@@ -122,7 +129,9 @@ def test_mixed_sizes_name_the_commonest_and_an_offender(tmp_path):
     for name in ("a.png", "c.png"):
         save(tmp_path / name)
     save(tmp_path / "b.png", GREY.reshape(2, 6))
-    with pytest.raises(DataError, match=r"2 of 3 with 3×4 pixels .* but b.png with 2×6"):
+    with pytest.raises(
+        DataError, match=r"2 of 3 with 3×4 pixels .* but b.png with 2×6.*resize=\(3, 4\).*crop"
+    ):
         load_folder(tmp_path)
 
 
@@ -361,6 +370,172 @@ def test_warnings_are_as_before_when_all_threads_have_read():
     leave.set()
     thread.join()
     assert warnings.filters == before
+
+
+# --- sizes made one, and images that cannot be read
+
+
+def test_mixed_sizes_are_made_one_while_they_are_read(tmp_path):
+    save(tmp_path / "a.png", np.kron(GREY, np.ones((2, 2), np.uint8)))
+    save(tmp_path / "b.png", GREY)
+    save(tmp_path / "c.png", np.pad(COLOUR, [(1, 2), (3, 3), (0, 0)]))
+    source = find_source(tmp_path, fit=Fit(resize=(3, 4), grey=True))
+    assert source.shape == (3, 4, 1)
+    np.testing.assert_array_equal(source.read([0, 1])[..., 0], [GREY, GREY])
+    cut = find_source(tmp_path, fit=Fit(crop=(3, 4)))
+    assert cut.shape == (3, 4, 3)
+    np.testing.assert_array_equal(cut.read([2])[0], COLOUR)
+    np.testing.assert_array_equal(open_source(tmp_path, fit=Fit((3, 4))).images[1, ..., 0], GREY)
+    with pytest.raises(
+        DataError, match=r"at least the 4×4 pixels .* of crop. Received b.png with 3×4.*resize"
+    ):
+        _ = find_source(tmp_path, fit=Fit(crop=4)).shape
+    with pytest.raises(DataError, match=r"b.png with 3×4"):
+        open_source(tmp_path, fit=Fit(crop=4))
+
+
+def with_damage(folder: Path) -> Path:
+    """Damage three of twenty images, each in a way of its own."""
+    save_many(folder)
+    (folder / "a" / "04.png").write_bytes(png_with_size(4, 3))  # whose header is whole
+    (folder / "b" / "07.png").write_bytes(b"")
+    (folder / "b" / "09.png").write_text("some text")
+    return folder
+
+
+def test_a_scan_finds_all_that_cannot_be_read(tmp_path):
+    source = find_folder(with_damage(tmp_path))
+    (truncated, reason), *others = source.scan()
+    assert truncated == "a/04.png"
+    assert "truncated" in reason
+    assert others == [
+        ("b/07.png", "UnidentifiedImageError: an empty file"),
+        ("b/09.png", "UnidentifiedImageError: content of another kind"),
+    ]
+    assert source.take(slice(4, 10)).take([0, 1]).scan() == []
+
+
+@pytest.mark.parametrize("share", [0.15, 0.2, 1])
+def test_a_share_of_unreadable_images_is_left_out_and_listed(tmp_path, share):
+    labels = [*range(19), None]
+    source: Any = find_source(with_damage(tmp_path), labels, skip_unreadable=share)
+    assert [name for name, _ in source.skipped] == ["a/04.png", "b/07.png", "b/09.png"]
+    assert source.read(slice(None))[:, 0, 0, 0].tolist() == [
+        0,
+        2,
+        *range(6, 20, 2),
+        1,
+        3,
+        5,
+        *range(11, 20, 2),
+    ]
+    assert source.labels.tolist() == [0, 1, *range(3, 13), 15, 16, 17, 18, None]
+    assert len(open_source(tmp_path, skip_unreadable=share)) == 17
+    assert replace(source, labels=None).skipped == source.skipped
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.149])
+def test_more_unreadable_images_are_an_error_with_a_table(tmp_path, share):
+    with pytest.raises(DataError) as error:
+        open_source(with_damage(tmp_path), skip_unreadable=share)
+    lines = str(error.value).splitlines()
+    assert lines[0].endswith("readable. Received 3 of 20 images that cannot be read:")
+    assert lines[2] == "  b/07.png  UnidentifiedImageError: an empty file"
+    assert lines[3].startswith(
+        "  b/09.png  UnidentifiedImageError: content of another kind. Fetch them again"
+    )
+
+
+def test_the_table_has_ten_rows_at_most_and_the_rest_is_counted(tmp_path):
+    for i in range(12):
+        save(tmp_path / "good" / f"{i}.png")
+        (tmp_path / "good" / f"bad{i:02d}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"At most 0.1 of .* unreadable. Received 12 of 24") as error:
+        find_source(tmp_path, skip_unreadable=0.1)
+    lines = str(error.value).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [f"good/bad{i:02d}.png" for i in range(10)]
+    assert lines[-1].startswith("  and 2 more. ")
+
+
+def test_when_no_image_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"At least one image .* Received 1 of 1"):
+        find_source(tmp_path, skip_unreadable=1)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.01, "many", True, float("nan")])
+def test_shares_that_are_none(tmp_path, share):
+    with pytest.raises(OptionError, match=r"skip_unreadable must be a share from 0 to 1. Received skip_unr"):
+        find_source(tmp_path, skip_unreadable=share)
+
+
+def test_sources_that_are_read_whole_have_nothing_to_skip():
+    source = find_source(np.zeros((2, 4, 4)), skip_unreadable=0)
+    assert len(source) == 2
+
+
+# --- Fit
+
+
+def test_shrinking_takes_the_mean_of_what_a_pixel_covers():
+    pixels = np.array([[0, 10, 100, 200], [20, 30, 50, 50]], np.uint8)
+    assert Fit(resize=(1, 2))(pixels)[..., 0].tolist() == [[15, 100]]
+    as_floats = Fit(resize=(1, 2))((pixels / 200).astype(np.float32))
+    np.testing.assert_allclose(as_floats[..., 0], [[0.075, 0.5]], atol=1e-6)
+
+
+def test_a_crop_is_cut_from_the_centre_before_the_resize():
+    pixels = np.arange(25, dtype=np.uint8).reshape(5, 5)
+    assert Fit(crop=3)(pixels)[..., 0].tolist() == pixels[1:4, 1:4].tolist()
+    assert Fit(crop=(2, 4))(pixels)[..., 0].tolist() == pixels[1:3, 0:4].tolist()
+    assert Fit(crop=(1, 3), resize=1)(pixels).tolist() == [[[12]]]
+
+
+def test_grey_is_the_luma():
+    pure = np.eye(3, dtype=np.float32)[None]  # a red, a green and a blue pixel
+    np.testing.assert_allclose(Fit(grey=True)(pure)[0, :, 0], [0.299, 0.587, 0.114])
+    assert Fit(grey=True)((pure * 255).astype(np.uint8))[0, :, 0].tolist() == [76, 150, 29]
+    assert Fit(grey=True)(GREY)[..., 0].tolist() == GREY.tolist()
+
+
+sides = st.integers(1, 9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    size=st.tuples(sides, sides), resize=st.tuples(sides, sides), channels=st.sampled_from([1, 3]), seed=sides
+)
+def test_any_image_gets_the_size_asked_for(size, resize, channels, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    unit = (pixels / 255).astype(np.float32)
+    fit = Fit(resize=resize)
+    fitted, unit_fitted = fit(pixels), fit(unit)
+    assert fitted.shape == unit_fitted.shape == fit.shape_of(pixels.shape) == (*resize, channels)
+    assert (fitted.dtype, unit_fitted.dtype) == (np.uint8, np.float32)
+    if resize <= size and resize[1] <= size[1]:  # the mean of bytes is rounded along each side
+        assert np.abs(fitted - 255 * unit_fitted).max() <= 1.01
+    assert 0 <= unit_fitted.min() <= unit_fitted.max() <= 1
+    flat = np.full((*size, channels), 77, np.uint8)
+    assert (fit(flat) == 77).all()
+    assert Fit(resize=size)(pixels).tolist() == pixels.tolist()
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "64", (1, 2, 3), (4, 0), True, 2**15 + 1])
+@pytest.mark.parametrize("option", ["resize", "crop"])
+def test_sizes_that_are_none(option, size):
+    with pytest.raises(OptionError, match=f"{option} must be "):
+        Fit(**{option: size})
+
+
+def test_arrays_are_fitted_too_and_tiles_of_slides_are_not():
+    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
+    assert find_source(images, fit=Fit(crop=2)).read([0])[0, ..., 0].tolist() == [[5, 6], [9, 10]]
+    with pytest.raises(DataError, match=r"at least the 5×5 pixels .* Received every one with 4×4"):
+        open_source(images, fit=Fit(crop=5))
+    with pytest.raises(
+        OptionError, match=r"resize, crop and grey are for images from.*Received them for tiles"
+    ):
+        find_source(SimpleNamespace(ids=[], read=None, load=None, name="tiles"), fit=Fit(2))
 
 
 def test_real_tiles(shared_data):

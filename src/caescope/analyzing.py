@@ -13,13 +13,15 @@ from caescope.analysis.latents import parse_latents
 from caescope.analysis.subject import JudgingOptions, demand_clusters_fit
 from caescope.auditing import Material, audit_into, group_column
 from caescope.cae import CAE
-from caescope.data import ArraySource, assign_splits, load_annotations, open_source
+from caescope.data import assign_splits, load_annotations
+from caescope.data.opening import Source
 from caescope.data.sources import parse_columns, parse_labels
 from caescope.errors import CaescopeError, InputError, OptionError
 from caescope.parsing import is_path
 from caescope.progress import Stages
-from caescope.run_folder import Run, describe, fingerprint_array, read_run
+from caescope.run_folder import Run, describe, fingerprint_array, fingerprint_source, read_run
 from caescope.run_options import parse_run_options
+from caescope.source_options import SourceOptions, keep_small
 from caescope.staging import demand_free, staged_folder
 from caescope.table import LatentTable, read_latents
 
@@ -152,12 +154,13 @@ def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: facts["options"][name] for name in JUDGING if name in facts["options"]}
 
 
-def _reopen(old: Run) -> ArraySource | None:
+def _reopen(old: Run) -> Source | None:
     """Return the images of an earlier run, or None where they are gone or have changed."""
     if not old.facts.get("source_path"):
         return None
     try:
-        images = open_source(old.facts["source_path"])
-    except InputError:
+        where = SourceOptions(**old.facts.get("source_options", {}))
+        images = keep_small(where.find(old.facts["source_path"]))
+        return images if fingerprint_source(images) == old.facts["fingerprint"] else None
+    except (InputError, TypeError):
         return None
-    return images if fingerprint_array(images.images) == old.facts["fingerprint"] else None

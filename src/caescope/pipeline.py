@@ -1,7 +1,7 @@
 """From images to a run folder: train, encode, judge, draw, report."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from caescope.analysis.subject import demand_clusters_fit
 from caescope.analyzing import analyze
 from caescope.auditing import Material, audit_into, figures_of, group_column, summarise_quality
 from caescope.cae import CAE
-from caescope.data import find_source, open_source, split_source
+from caescope.data import split_source
 from caescope.encoding import encode_images, encode_to_file
 from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
 from caescope.progress import Stages
-from caescope.run_folder import Run, describe, fingerprint_array, read_run
+from caescope.run_folder import Run, describe, fingerprint_source, read_run
 from caescope.run_options import parse_run_options
+from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import demand_free, staged_folder
 from caescope.steps import other_models, train
 from caescope.table import LatentTable, read_latents
@@ -52,7 +53,8 @@ def run(
     verbose : {"auto", 0}
         Whether to report progress on standard error.
     **options
-        As in `caescope.run_options.RunOptions`, for example ``latent_features=20, epochs=5, seed=0``.
+        As in `caescope.run_options.RunOptions`, for example ``latent_features=20, epochs=5, seed=0``, and in
+        `caescope.source_options.SourceOptions`, for example ``resize=64``.
 
     Returns
     -------
@@ -68,17 +70,19 @@ def run(
     >>> run("digits", "runs/digits").metrics["latents"]["dead"]  # doctest: +SKIP
     0
     """
-    parsed, folder = parse_run_options(options), demand_free(out, overwrite)
-    opened = open_source(source, labels)
+    where, how = split_options(options)
+    parsed, folder = parse_run_options(how), demand_free(out, overwrite)
+    opened = where.find(source, labels)
     opened = replace(opened, columns={**opened.columns, **(columns or {})})
     groups = group_column(opened.columns, parsed.group)
-    images = split_source(opened, parsed.seed, groups=groups)
+    images = keep_small(split_source(opened, parsed.seed, groups=groups))
     n_training = int((images.split == "train").sum())
     demand_clusters_fit(parsed.clusters, n_training)
     parsed = parsed.resolve(images.shape, n_training)
     cae, stages = parsed.new_cae(images.shape), Stages(verbose)
-    facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_array(images.images))
+    facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_source(images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
+    facts |= {"source_options": where.given(), "skipped": [list(pair) for pair in _skipped(opened)]}
     facts["split"] = "given" if opened.split is not None else "random" if groups is None else "grouped"
     with staged_folder(folder) as partial:
         history = train(cae, images, parsed, stages, verbose, partial / "logs")
@@ -116,8 +120,9 @@ def fit(
     -------
     CAE
     """
-    parsed, folder = parse_run_options(options), demand_free(out, overwrite, mark="params.yaml")
-    images = split_source(open_source(source), parsed.seed)
+    where, how = split_options(options)
+    parsed, folder = parse_run_options(how), demand_free(out, overwrite, mark="params.yaml")
+    images = keep_small(split_source(where.find(source), parsed.seed))
     parsed = parsed.resolve(images.shape, int((images.split == "train").sum()))
     cae = parsed.new_cae(images.shape)
     with staged_folder(folder) as partial:
@@ -136,6 +141,7 @@ def encode(
     overwrite: bool = False,
     verbose: int | str = "auto",
     device: str = "auto",
+    **options: Any,
 ) -> LatentTable:
     """Write the latents and the reconstruction error of every image as Parquet.
 
@@ -152,6 +158,8 @@ def encode(
         The Parquet file.
     overwrite : bool
         Whether a file that is there may be replaced.
+    **options
+        As in `caescope.source_options.SourceOptions`.
 
     Returns
     -------
@@ -167,8 +175,13 @@ def encode(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
-    encode_to_file(cae, find_source(source, labels), Path(out), Stages(verbose))
+    encode_to_file(cae, parse_source_options(options).find(source, labels), Path(out), Stages(verbose))
     return read_latents(out)
+
+
+def _skipped(source: Any) -> Sequence[tuple[str, str]]:
+    """Return what was left out of a source, and why."""
+    return getattr(source, "skipped", ())
 
 
 def _name_of(source: Any) -> str | None:

@@ -8,18 +8,22 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from caescope.data.sources import SPLITS
+from caescope.data.opening import Source
+from caescope.data.sources import SPLITS, ArraySource
 from caescope.errors import FileFormatError
 from caescope.files import decoding, read_bytes, write_atomically
+from caescope.parallel import blocks_of, map_in_order
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64 * 2**20
+BLOCK_VALUES = 2**23  # pixels and channels that a thread reads at a time
 PACKAGES = ("caescope", "torch", "numpy", "scikit-learn", "openTSNE")
 
 
@@ -107,4 +111,18 @@ def fingerprint_array(values: np.ndarray) -> str:
     """Return the SHA-256 of an array's shape, type and content, in hexadecimal."""
     digest = hashlib.sha256(f"{values.shape} {values.dtype}".encode())
     digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def fingerprint_source(source: Source) -> str:
+    """Return the fingerprint of a source's images in memory, which need not be there."""
+    if isinstance(source, ArraySource):
+        return fingerprint_array(source.images)
+    blocks = blocks_of(len(source), max(1, BLOCK_VALUES // prod(source.shape)))
+    digest = None
+    for images in map_in_order(source.read, blocks):
+        if digest is None:
+            digest = hashlib.sha256(f"{(len(source), *source.shape)} {images.dtype}".encode())
+        digest.update(np.ascontiguousarray(images).data)
+    assert digest is not None  # a source has at least one image
     return digest.hexdigest()

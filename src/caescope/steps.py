@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +11,18 @@ from caescope.analysis.latents import flatten_latents
 from caescope.cae import CAE
 from caescope.callbacks import History, Progress, TensorBoard
 from caescope.data import ArraySource
+from caescope.data.opening import Source
+from caescope.data.subset import Subset
+from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
 from caescope.run_options import RunOptions
 
+BLOCK_IMAGES = 256  # that are encoded at a time
 
-def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
+
+def train(cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
     """Train on the train images, show progress, and write TensorBoard's files into ``log_dir``, if any."""
-    training, validation = (images.read(images.split == name) for name in ("train", "validation"))
+    training, validation = (part_of(images, name) for name in ("train", "validation"))
     assert options.epochs is not None  # filled in by resolve
     callbacks = [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
     if log_dir is not None:
@@ -33,18 +39,32 @@ def train(cae: CAE, images: ArraySource, options: RunOptions, stages: Stages, ve
         )
 
 
-def other_models(images: ArraySource, options: RunOptions, stages: Stages) -> list[np.ndarray]:
+def part_of(images: Source, split: str) -> Any:
+    """Return the images of one split: an array where they are in memory, else what reads them."""
+    rows = np.flatnonzero(images.split == split)
+    return images.read(rows) if isinstance(images, ArraySource) else Subset(images, rows)
+
+
+def _predict(cae: CAE, images: Any) -> np.ndarray:
+    """Return the latents of what `part_of` returned."""
+    if not isinstance(images, Subset):
+        return cae.encoder.predict(images)
+    blocks = blocks_of(len(images), BLOCK_IMAGES)
+    return np.concatenate([cae.encoder.predict(part) for part in map_in_order(images.read, blocks)])
+
+
+def other_models(images: Source, options: RunOptions, stages: Stages) -> list[np.ndarray]:
     """Return the clusters that the same procedure with other seeds finds in the train images.
 
     Each is of shape (n_train,), int32; there is one for each model that the options ask for beyond the first.
     """
-    training, found = images.read(images.split == "train"), []
+    training, found = part_of(images, "train"), []
     for i in range(1, options.models):
         again = replace(options, seed=options.seed + i)
         with stages.stage(f"model {i + 1}", f"trained, mapped and clustered with seed {again.seed}"):
             cae = again.new_cae(images.shape)
             assert again.epochs is not None  # filled in by resolve
             cae.model.fit(training, batch_size=again.batch_size, epochs=again.epochs, verbose=0)
-            latents = flatten_latents(cae.encoder.predict(training))
+            latents = flatten_latents(_predict(cae, training))
             found.append(map_and_cluster(latents, again.judging))
     return found

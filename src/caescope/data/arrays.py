@@ -5,7 +5,7 @@ import warnings
 import zipfile
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -45,6 +45,28 @@ def load_npy(path: str | os.PathLike) -> np.ndarray:
     path = existing_file(path)
     with decoding(path, "an NPY file"), path.open("rb") as file:
         return _read_npy(file, path.stat().st_size)
+
+
+class NpyHeader(NamedTuple):
+    """What an NPY file says of itself, and where its values start, in bytes."""
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    offset: int
+
+
+def read_npy_header(path: str | os.PathLike) -> NpyHeader:
+    """Return an NPY file's header, once it describes exactly the bytes that follow.
+
+    Raises
+    ------
+    FileFormatError
+        As in `load_npy`.
+    """
+    path = existing_file(path)
+    with decoding(path, "an NPY file"), path.open("rb") as file:
+        return _read_header(file, path.stat().st_size)
 
 
 def load_npz(path: str | os.PathLike) -> list[Part]:
@@ -104,18 +126,15 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
 
 def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
     """Read an array from a stream of ``size`` bytes, allocating no more than those."""
-    shape, fortran_order, dtype = _read_npy_header(stream)
-    if dtype.kind not in "biufUS":
-        raise ValueError(f"dtype {dtype} where numbers or strings are expected")
-    if prod(shape) * dtype.itemsize != size - stream.tell():
-        raise ValueError(f"{size - stream.tell()} bytes for shape {shape} of {dtype}")
-    values = np.empty(prod(shape), dtype)
+    header = _read_header(stream, size)
+    values = np.empty(prod(header.shape), header.dtype)
     if values.nbytes and stream.readinto(values.view(np.uint8)) != values.nbytes:  # pyright: ignore
         raise EOFError("fewer bytes than announced")
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
-def _read_npy_header(stream: IO[bytes]) -> tuple[Any, bool, np.dtype]:
+def _read_header(stream: IO[bytes], size: int) -> NpyHeader:
+    """Read a header that fits a stream of ``size`` bytes."""
     version = npy_format.read_magic(stream)
     readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
     if version not in readers:
@@ -123,4 +142,10 @@ def _read_npy_header(stream: IO[bytes]) -> tuple[Any, bool, np.dtype]:
     # A header written by Python 2 is valid and not worth a warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return readers[version](stream)
+        shape, fortran_order, dtype = readers[version](stream)
+    header = NpyHeader(shape, fortran_order, dtype, stream.tell())
+    if dtype.kind not in "biufUS":
+        raise ValueError(f"dtype {dtype} where numbers or strings are expected")
+    if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != size - header.offset:
+        raise ValueError(f"{size - header.offset} bytes for shape {shape} of {dtype}")
+    return header

@@ -1,20 +1,21 @@
 """A folder of image files; its sub-folders, when there are any, are the classes."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from caescope.data.fitting import Fit
 from caescope.data.image_file import SUFFIXES, pillow_silence, read_pixels, read_shape
-from caescope.data.sources import ArraySource, parse_columns, parse_labels
+from caescope.data.inner_files import walk_images
+from caescope.data.one_size import demand_one_size, size_error, stack_images
+from caescope.data.sources import ArraySource, parse_facts
 from caescope.errors import DataError, FileFormatError
-from caescope.files import decoding
 from caescope.parallel import blocks_of, map_in_order
 
 FILES_AT_A_TIME = 8  # that a thread reads before it reports: fewer handovers between threads
@@ -31,12 +32,19 @@ class FolderSource:
         Paths below ``root``, with slashes.
     labels : array_like, shape (n,), optional
     columns : mapping of str to array_like, shape (n,), optional
+    split : array_like of str, shape (n,), optional
         As in `ArraySource`.
+    name : str, optional
+        What messages and reports call it; the folder's name by default.
+    fit : Fit, optional
+        What is done to every image while it is read, so that all have one size.
+    skipped : sequence of (str, str)
+        Paths of images that were left out, and why.
 
     Raises
     ------
     DataError
-        If labels or columns do not fit.
+        If labels, columns or split do not fit, or a path comes twice.
 
     Examples
     --------
@@ -48,12 +56,15 @@ class FolderSource:
     ids: np.ndarray
     labels: Any = None
     columns: Mapping[str, Any] = field(default_factory=dict)
-    split: ClassVar[None] = None
+    split: Any = None
+    name: str = ""
+    fit: Fit | None = None
+    skipped: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self):
-        if self.labels is not None:
-            object.__setattr__(self, "labels", parse_labels(self.labels, len(self)))
-        object.__setattr__(self, "columns", parse_columns(self.columns, len(self)))
+        facts = parse_facts(len(self.ids), self.labels, self.ids, self.split, self.columns)
+        for key, value in {**facts, "name": self.name or self.root.resolve().name}.items():
+            object.__setattr__(self, key, value)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,21 +74,20 @@ class FolderSource:
         return f"FolderSource({self.name!r}, {len(self)} images{labelled})"
 
     @property
-    def name(self) -> str:
-        """What messages and reports call it: the folder's name."""
-        return self.root.resolve().name
-
-    @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every image, from the headers of all files.
+        """Height, width and channels of every image, from the headers of all files, read once.
 
         Raises
         ------
         DataError, FileFormatError
             If the images differ in size, or a header cannot be read.
         """
-        shapes = self._of_every_file(read_shape)
-        _demand_one_size(shapes, self.ids, self.root)
+        return self._shape
+
+    @cached_property
+    def _shape(self) -> tuple[int, int, int]:
+        shapes = self._of_every_file(self._fitted_shape)
+        demand_one_size(shapes, self.ids, self.root)
         return *shapes[0][:2], max(channels for *_, channels in shapes)
 
     def read(self, indices) -> np.ndarray:
@@ -94,10 +104,10 @@ class FolderSource:
         images = np.empty((len(names), *self.shape), np.uint8)
         with pillow_silence:
             for image, name in zip(images, names, strict=True):
-                pixels = read_pixels(self._path(name))
+                pixels = self._fitted_pixels(name)
                 if pixels.shape[:2] != self.shape[:2]:  # a header may lie, or the file be another by now
-                    raise _size_error(self.root, "the headers", self.shape, name, pixels.shape)
-                image[...] = pixels if pixels.ndim == 3 else pixels[..., None]
+                    raise size_error(self.root, "the headers", self.shape, name, pixels.shape)
+                image[...] = pixels
         return images
 
     def load(self) -> ArraySource:
@@ -108,18 +118,52 @@ class FolderSource:
         DataError, FileFormatError
             As in `load_folder`.
         """
-        images = _stack(self._of_every_file(read_pixels), self.ids, self.root)
-        return ArraySource(images, self.labels, self.ids, name=self.name, columns=self.columns)
+        images = stack_images(self._of_every_file(self._fitted_pixels), self.ids, self.root)
+        return ArraySource(images, self.labels, self.ids, self.split, self.name, self.columns)
 
-    def _of_every_file(self, read) -> list:
-        """Return what ``read`` says of each file, in order, from all cores."""
+    def scan(self) -> list[tuple[str, str]]:
+        """Return the path of every image that cannot be read, and why; all are decoded, on all cores."""
+        reasons = self._of_every_file(self._reason_against)
+        return [(name, reason) for name, reason in zip(self.ids.tolist(), reasons, strict=True) if reason]
+
+    def stamp(self) -> str:
+        """Return the size and age of each file, and what is done to the images, as text."""
+        files = (os.stat(self._path(name)) for name in self.ids.tolist())
+        return repr(([(file.st_size, file.st_mtime_ns) for file in files], self.fit))
+
+    def take(self, indices) -> "FolderSource":
+        """Return the source of the images at ``indices`` (integers, a slice or a mask) alone."""
+        facts = {name: getattr(self, name) for name in ("ids", "labels", "split")}
+        facts = {name: values if values is None else values[indices] for name, values in facts.items()}
+        columns = {name: values[indices] for name, values in self.columns.items()}
+        return replace(self, **facts, columns=columns)
+
+    def _of_every_file(self, read: Callable[[str], Any]) -> list:
+        """Return what ``read`` says of each image, by name, in order, from all cores."""
 
         def read_block(rows: slice) -> list:
-            return [read(self._path(name)) for name in self.ids[rows]]
+            return [read(name) for name in self.ids[rows]]
 
         with pillow_silence:
             blocks = blocks_of(len(self), FILES_AT_A_TIME)
             return list(chain.from_iterable(map_in_order(read_block, blocks)))
+
+    def _fitted_shape(self, name: str) -> tuple[int, int, int]:
+        shape = read_shape(self._path(name))
+        return self.fit.shape_of(shape, name) if self.fit else shape
+
+    def _fitted_pixels(self, name: str) -> np.ndarray:
+        pixels = read_pixels(self._path(name))
+        if self.fit:
+            return self.fit(pixels, name)
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+
+    def _reason_against(self, name: str) -> str | None:
+        try:
+            read_pixels(self._path(name))
+        except FileFormatError as error:
+            return error.received
+        return None
 
     def _path(self, name: str) -> str:
         return os.path.join(self.root, name)
@@ -164,38 +208,12 @@ def find_folder(path: str | os.PathLike) -> FolderSource:
     root = Path(path)
     if not root.is_dir():
         raise FileFormatError(f"{root} must exist", "no such folder", "Check the spelling.")
-    ids = sorted(file.relative_to(root).as_posix() for file in _walk(root, root.resolve()))
+    ids = sorted(file.relative_to(root).as_posix() for file in walk_images(root, root.resolve()))
     if not ids:
         raise DataError(
             f"{root} must hold images", "no image file", f"Known suffixes are {', '.join(SUFFIXES)}."
         )
     return FolderSource(root, np.array(ids), _labels_of(ids, root))
-
-
-def _walk(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield the image files below ``folder``, none of them hidden, without leaving ``root``."""
-    with decoding(folder, "a folder"):
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    for entry in entries:
-        is_folder = entry.is_dir()
-        if not is_folder and entry.suffix.lower() not in SUFFIXES:
-            continue
-        if entry.is_symlink():
-            _demand_inner_link(entry, root)
-        if is_folder:
-            yield from _walk(entry, root)
-        elif entry.is_file():
-            yield entry
-
-
-def _demand_inner_link(link: Path, root: Path) -> None:
-    """Allow links to files of the same folder; links to folders could go round in circles."""
-    if link.is_dir() or not Path(os.path.realpath(link)).is_relative_to(root):
-        raise FileFormatError(
-            "A link in a folder of images must lead to a file in that folder",
-            f"the link {link} to {os.path.realpath(link)}",
-            "Copy what it leads to, or give the folder that holds the files themselves.",
-        )
 
 
 def _labels_of(ids: list[str], root: Path) -> list[str] | None:
@@ -209,32 +227,3 @@ def _labels_of(ids: list[str], root: Path) -> list[str] | None:
             "Move them into a sub-folder of their own.",
         )
     return [PurePosixPath(name).parts[0] for name in ids]
-
-
-def _stack(arrays: list[np.ndarray], ids: np.ndarray, root: Path) -> np.ndarray:
-    """Join images of one size; each is let go once it is copied, so that all are in memory only once."""
-    _demand_one_size([array.shape for array in arrays], ids, root)
-    channels = 3 if any(array.ndim == 3 for array in arrays) else 1
-    images = np.empty((len(arrays), *arrays[0].shape[:2], channels), np.uint8)
-    for i in range(len(images)):
-        pixels, arrays[i] = arrays[i], arrays[0][:0]
-        images[i] = pixels if pixels.ndim == 3 else pixels[..., None]
-    return images
-
-
-def _demand_one_size(shapes: Sequence[tuple[int, ...]], ids: np.ndarray, root: Path) -> None:
-    sizes = [shape[:2] for shape in shapes]
-    (common, count), *others = Counter(sizes).most_common()
-    if others:
-        i = next(i for i, size in enumerate(sizes) if size != common)
-        raise _size_error(root, f"{count} of {len(sizes)}", common, ids[i], sizes[i])
-
-
-def _size_error(
-    root: Path, others: str, common: tuple[int, ...], name: str, size: tuple[int, ...]
-) -> DataError:
-    return DataError(
-        f"The images of {root} must all have one size",
-        f"{others} with {common[0]}×{common[1]} pixels (height × width), but {name} with {size[0]}×{size[1]}",
-        "Crop or resize them to one size first.",
-    )

@@ -1,4 +1,26 @@
-"""One image file: its shape, from the header alone, and its pixels."""
+"""One image file: its shape, from the header alone, and its pixels.
+
+What becomes of files that are not plain 8-bit grey or RGB:
+
+===========================  ===============================================================================
+truncated file               refused; no half image is ever returned
+empty file, text named .png  refused: the content decides what a file is, not its name
+other format, such as GIF    refused
+1 bit                        grey, 0 or 255
+16-bit grey                  scaled from [0, 65535] to [0, 255], rounded
+32-bit integers              as 16-bit grey; refused where a value is outside of [0, 65535]
+16 bits for each colour      PNG: the higher byte is kept, so 255 stays 255
+floating point               refused, since the range is not known
+palette                      its colours, RGB
+CMYK                         RGB by Pillow's formula, no profile applied
+transparency                 put on white
+EXIF orientation             applied
+colour profile               left alone
+animated or several pages    the first frame
+gigantic                     refused by its header, undecoded, above Pillow's ``MAX_IMAGE_PIXELS``: 89,478,485
+                             pixels, about 9,459 × 9,459, so 30,000 × 30,000 is; cut it into tiles
+===========================  ===============================================================================
+"""
 
 import logging
 import os
@@ -6,6 +28,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import BinaryIO
 
 import numpy as np
 
@@ -63,7 +86,12 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int]:
         channels = 1 if image.mode in _GREY else 3
         if width == height or image.format == "TIFF":  # whose size Pillow has turned already
             return height, width, channels
-        on_its_side = Image.Image.getexif(image).get(_ORIENTATION, 1) >= 5  # PNG's own getexif would decode
+        on_its_side = Image.Image.getexif(image).get(_ORIENTATION, 1) in (
+            5,
+            6,
+            7,
+            8,
+        )  # PNG's own getexif would decode
         return (width, height, channels) if on_its_side else (height, width, channels)
 
 
@@ -87,12 +115,22 @@ def _opened(path: str | os.PathLike) -> Iterator:
     with (
         decoding(path, "a PNG, JPEG, TIFF, WebP or BMP image"),
         open(path, "rb") as file,
-        Image.open(file, formats=FORMATS) as image,
+        _identified(file) as image,
     ):
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:  # Pillow only warns up to twice as many
             raise Image.DecompressionBombWarning(f"{image.width}×{image.height} pixels, more than {limit}")
         yield image
+
+
+def _identified(file: BinaryIO):
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        is_empty = os.fstat(file.fileno()).st_size == 0
+        raise UnidentifiedImageError("an empty file" if is_empty else "content of another kind") from None
 
 
 def _upright(image):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,59 @@ from caescope.parsing import is_missing
 
 SPLITS = ("train", "validation", "test")
 RESERVED = re.compile(r"id|path|split|label|map_[xy]|cluster|error|z\d{3,6}")  # latents.parquet's own columns
+
+
+class StoredSource(Protocol):
+    """What every source has whose images stay in files until they are asked for.
+
+    Several threads may read at once, and it can be pickled for other processes.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """What messages and reports call it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        ...
+
+    @property
+    def ids(self) -> Any:
+        """A name for each image, unique, shape (n,)."""
+        ...
+
+    @property
+    def labels(self) -> Any:
+        """What somebody knows about each image, shape (n,), or None; masked where nobody does."""
+        ...
+
+    @property
+    def split(self) -> Any:
+        """Of each image "train", "validation" or "test", shape (n,), or None."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """What else is known about each image, by name."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices) -> np.ndarray:
+        """Return the images at ``indices`` (integers, a slice or a mask), uint8 or float32, channels last."""
+        ...
+
+    def load(self) -> "ArraySource":
+        """Return the same images in memory."""
+        ...
+
+    def stamp(self) -> str:
+        """Return a text that changes when the files do, or what is done to their images."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,19 +112,8 @@ class ArraySource:
 
     def __post_init__(self):
         images = parse_images(self.images, "images" if self.name == "array" else f"images of {self.name}")
-        ids = (
-            np.arange(len(images)).astype(str)
-            if self.ids is None
-            else _parse_names(self.ids, len(images), "ids")
-        )
-        parsed = {
-            "images": images,
-            "labels": None if self.labels is None else parse_labels(self.labels, len(images)),
-            "ids": _unique(ids),
-            "split": None if self.split is None else _parse_split(self.split, len(images)),
-            "columns": parse_columns(self.columns, len(images)),
-        }
-        for name, value in parsed.items():
+        facts = parse_facts(len(images), self.labels, self.ids, self.split, self.columns)
+        for name, value in {"images": images, **facts}.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -122,6 +164,25 @@ def source_from_parts(parts: Sequence[Part], name: str) -> ArraySource:
     ids = [f"{part.split}/{i}" for part, s in zip(parts, sources, strict=True) for i in range(len(s))]
     split = np.repeat([str(part.split) for part in parts], [len(s) for s in sources])
     return ArraySource(np.concatenate([s.images for s in sources]), labels, ids, split, name)
+
+
+def parse_facts(
+    n_images: int, labels: Any, ids: Any, split: Any, columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is known about ``n_images`` images, each checked, by the names that sources give it.
+
+    Raises
+    ------
+    DataError
+        If something does not have one value for each image, or ids come twice.
+    """
+    names = np.arange(n_images).astype(str) if ids is None else _parse_names(ids, n_images, "ids")
+    return {
+        "labels": None if labels is None else parse_labels(labels, n_images),
+        "ids": _unique(names),
+        "split": None if split is None else _parse_split(split, n_images),
+        "columns": parse_columns(columns, n_images),
+    }
 
 
 def parse_labels(labels: Any, n_images: int, name: str = "labels") -> np.ndarray:

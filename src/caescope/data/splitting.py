@@ -2,24 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
-from caescope.data.sources import SPLITS, ArraySource, parse_labels
+from caescope.data.sources import SPLITS, ArraySource, StoredSource, parse_labels
 from caescope.errors import DataError, OptionError
 from caescope.parsing import parse_seed
 
+AnySource = TypeVar("AnySource", bound=ArraySource | StoredSource)
 MOST_ORDERS, CELLS = 1000, 2**21  # orders of the groups to choose from; entries of all of them together
 
 
 def split_source(
-    source: ArraySource, seed: int = 0, fractions: Sequence[float] = (0.8, 0.1, 0.1), groups=None
-) -> ArraySource:
+    source: AnySource, seed: int = 0, fractions: Sequence[float] = (0.8, 0.1, 0.1), groups=None
+) -> AnySource:
     """Return the source with every image in one of the splits train, validation and test.
 
     Parameters
     ----------
-    source : ArraySource
+    source : source
         A split of its own is kept; what it lacks of validation and test is drawn from its train images.
     seed : int, at least 0
     fractions : three floats above 0 that add up to 1
@@ -32,7 +34,7 @@ def split_source(
 
     Returns
     -------
-    ArraySource
+    source
         The same images, with at least one, or one group, in each split.
 
     Raises

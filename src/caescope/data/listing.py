@@ -1,0 +1,97 @@
+"""A table that lists image files: their paths, and what is known about each."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from caescope.data.folder import FolderSource
+from caescope.data.inner_files import demand_inner_link
+from caescope.data.labels import MAX_BYTES, _read_csv, _read_parquet, _to_numbers
+from caescope.errors import DataError, FileFormatError
+from caescope.files import decoding, existing_file, printable, read_bytes, read_head
+
+SUFFIXES = (".csv", ".csv.gz")
+
+
+def is_listing(path: Path, head: bytes) -> bool:
+    """Tell whether a file that starts with ``head`` is read as a table of image files."""
+    return head.startswith(b"PAR1") or path.name.lower().endswith(SUFFIXES)
+
+
+def find_listing(path: str | os.PathLike) -> FolderSource:
+    """Return the images that a table lists, without reading any.
+
+    Parameters
+    ----------
+    path : path-like
+        A Parquet file or a ``.csv`` with a column ``path``: where each image lies, with slashes, seen from
+        the table's own folder. A column ``label`` becomes the labels, ``split`` the split, and all others,
+        such as ``slide`` and ``patient``, the source's columns.
+
+    Returns
+    -------
+    FolderSource
+        In the table's order; the paths are the ids.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or named twice, or labels or columns cannot be used.
+    FileFormatError
+        If there is no such table, it has no column ``path``, or a path leads out of the table's folder.
+    """
+    path = existing_file(path)
+    table = dict(_read_table(path))
+    if "path" not in table:
+        raise FileFormatError(
+            f"{path} must be a table of images with a column path",
+            f"the columns {printable(', '.join(map(str, table)))}",
+            "Give each image's path, seen from the table's folder.",
+        )
+    names = [str(name).strip() for name in table.pop("path")]
+    _demand_inner_files(names, path)
+    known = {name: _to_numbers(cells) for name, cells in table.items()}
+    labels, split = known.pop("label", None), known.pop("split", None)
+    return FolderSource(path.parent, np.array(names), labels, known, split=split, name=path.name)
+
+
+def _read_table(path: Path) -> Mapping[str, list]:
+    if read_head(path).startswith(b"PAR1"):
+        return _read_parquet(path)
+    with decoding(path, "UTF-8 text"):
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
+    return _read_csv(path, text)
+
+
+def _demand_inner_files(names: list[str], path: Path) -> None:
+    """Refuse names that lead out of the table's folder, by themselves or by a link, or lead to no file."""
+    if not names:
+        raise DataError(f"{path} must list images", "none", "Give one row for each image.")
+    root, given = Path(os.path.realpath(path.parent)), path.parent
+    outside = next((name for name in names if _leads_out(name)), None)
+    folders = {PurePosixPath(name).parent for name in names} if outside is None else set()
+    for folder in folders:
+        if not Path(os.path.realpath(given / folder)).is_relative_to(root):
+            outside = str(folder)
+    if outside is not None:
+        raise FileFormatError(
+            f"{path} must list images in its own folder or below",
+            f"{printable(outside)!r}, which leads elsewhere",
+            "Put the table into the folder that holds all images, and give paths seen from there.",
+        )
+    missing = [name for name in names if not os.path.isfile(os.path.join(given, name))]
+    if missing:
+        raise DataError(
+            f"{path} must list files that exist, seen from its own folder",
+            f"{len(missing)} of {len(names)} missing, for example {printable(missing[0])}",
+            "Correct the paths, or move the table.",
+        )
+    for name in names:
+        if os.path.islink(link := os.path.join(given, name)):
+            demand_inner_link(Path(link), root)
+
+
+def _leads_out(name: str) -> bool:
+    return not name or name.startswith("/") or "\0" in name or ".." in PurePosixPath(name).parts

@@ -1,0 +1,44 @@
+"""Images that must all have one size, and the sentence for those that have not."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from caescope.errors import DataError
+
+
+def demand_one_size(shapes: Sequence[tuple[int, ...]], ids: np.ndarray, root: Path) -> None:
+    """Raise DataError unless all shapes have one height and width."""
+    sizes = [shape[:2] for shape in shapes]
+    (common, count), *others = Counter(sizes).most_common()
+    if others:
+        i = next(i for i, size in enumerate(sizes) if size != common)
+        raise size_error(root, f"{count} of {len(sizes)}", common, ids[i], sizes[i])
+
+
+def size_error(
+    root: Path, others: str, common: tuple[int, ...], name: str, size: tuple[int, ...]
+) -> DataError:
+    """Return the error that names the commonest size and a file of another."""
+    height, width = common[:2]
+    return DataError(
+        f"The images of {root} must all have one size",
+        f"{others} with {height}×{width} pixels (height × width), but {name} with {size[0]}×{size[1]}",
+        f"Let them be made alike with resize=({height}, {width}), or with crop for the centre of each.",
+    )
+
+
+def stack_images(arrays: list[np.ndarray], ids: np.ndarray, root: Path) -> np.ndarray:
+    """Join images of shape (height, width, channels); grey among colour becomes colour.
+
+    Each is let go once it is copied, so that all are in memory only once.
+    """
+    demand_one_size([array.shape for array in arrays], ids, root)
+    channels = max(array.shape[2] for array in arrays)
+    images = np.empty((len(arrays), *arrays[0].shape[:2], channels), np.uint8)
+    for i in range(len(images)):
+        pixels, arrays[i] = arrays[i], arrays[0][:0]
+        images[i] = pixels
+    return images
