@@ -11,6 +11,7 @@ from caescope.plots.heatmaps import plot_confusion
 from caescope.plots.images import plot_paired_imgs, plot_sample_imgs
 from caescope.plots.latents import plot_correlation, plot_sweeps
 from caescope.plots.maps import plot_map
+from caescope.plots.overlays import plot_overlay
 from caescope.plots.probes import plot_confounders, plot_probes
 from caescope.plots.quality import plot_clusterings, plot_silhouette_curve, plot_stability
 from caescope.plots.reconstruction import plot_errors, plot_residuals
@@ -30,6 +31,7 @@ __all__ = [
     "plot_latent_std",
     "plot_loss",
     "plot_map",
+    "plot_overlay",
     "plot_paired_imgs",
     "plot_probes",
     "plot_residuals",
