@@ -21,7 +21,7 @@ CORE = (
     "matplotlib",
     "tensorboard",
 )
-EXTRAS = {"pacmap": "pacmap", "umap": "umap"}
+EXTRAS = {"anndata": "anndata", "pacmap": "pacmap", "slides": "openslide", "umap": "umap"}
 
 
 def examine() -> dict[str, str]:

@@ -1,0 +1,140 @@
+"""A whole-slide image as a small value: its sizes and its resolution; its pixels stay in the file."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from caescope.errors import FileFormatError
+from caescope.files import decoding, existing_file
+from caescope.slides.handles import forget, handle_of, import_openslide
+from caescope.slides.resolution import mpp_in, objective_in
+
+KIND = "a slide"
+FORMATS = (
+    "OpenSlide reads Aperio, DICOM, Hamamatsu, Leica, MIRAX, Philips, Sakura, Trestle, Ventana and Zeiss "
+    "slides, and tiled TIFF files; write others as a tiled pyramid TIFF."
+)
+
+
+@dataclass(frozen=True)
+class Slide:
+    """What is known about a slide; `open_slide` makes it.
+
+    It may be pickled and shared by threads: the file is opened by whichever thread reads, when it does.
+
+    Attributes
+    ----------
+    path : str
+    width, height : int, pixels of level 0
+    level_dimensions : tuple of (int, int)
+        Width and height of every level, the finest first.
+    downsamples : tuple of float
+        How many pixels of level 0 one of each level stands for; not whole numbers in general.
+    mpp : float or None, microns per pixel of level 0
+        None where the file tells none that a microscope can have.
+    magnification : float or None
+        Of the objective, such as 20; None where the file does not say.
+    vendor : str
+        Such as ``"aperio"``, or ``"generic-tiff"``.
+    """
+
+    path: str
+    width: int
+    height: int
+    level_dimensions: tuple[tuple[int, int], ...]
+    downsamples: tuple[float, ...]
+    mpp: float | None
+    magnification: float | None
+    vendor: str
+
+    def __reduce__(self):
+        return open_slide, (self.path,)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return os.path.basename(self.path)
+
+    def read_region(self, level: int, x: int, y: int, width: int, height: int) -> Any:
+        """Return pixels of one level as a Pillow image (RGB); transparent ones, and those outside, are white.
+
+        Parameters
+        ----------
+        level : int
+        x, y : int, pixels of level 0
+            Where the region's top left corner lies.
+        width, height : int, pixels of the level
+
+        Raises
+        ------
+        FileFormatError
+            If that part of the file is damaged; other parts can still be read.
+        """
+        with decoding(self.path, KIND):
+            try:
+                region = handle_of(self.path).read_region((int(x), int(y)), level, (width, height))
+            except Exception:
+                forget(self.path)
+                raise
+        return _on_white(region)
+
+
+def open_slide(path: str | os.PathLike) -> Slide:
+    """Return what the header of a slide tells.
+
+    Parameters
+    ----------
+    path : path-like
+        Any file that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss and others,
+        and tiled TIFF files, plain or in several resolutions.
+
+    Returns
+    -------
+    Slide
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, or it is no slide, damaged or of a format that OpenSlide does not know.
+    MissingDependencyError
+        If openslide-python is not installed.
+
+    References
+    ----------
+    A. Goode et al. OpenSlide: a vendor-neutral software foundation for digital pathology. J Pathol Inform
+    4:27, 2013.
+    """
+    openslide = import_openslide()
+    file = str(existing_file(path))
+    with decoding(file, KIND):
+        try:
+            handle = handle_of(file)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            received = "a file of another kind" if os.path.getsize(file) else "an empty file"
+            raise FileFormatError(
+                f"{file} must be a slide that OpenSlide reads", received, FORMATS
+            ) from error
+        return _describe(file, handle)
+
+
+def _describe(path: str, handle: Any) -> Slide:
+    properties = handle.properties
+    width, height = handle.dimensions
+    return Slide(
+        path=path,
+        width=width,
+        height=height,
+        level_dimensions=tuple(handle.level_dimensions),
+        downsamples=tuple(handle.level_downsamples),
+        mpp=mpp_in(properties),
+        magnification=objective_in(properties),
+        vendor=str(properties.get("openslide.vendor", "unknown")),
+    )
+
+
+def _on_white(region: Any) -> Any:
+    from PIL import Image
+
+    if region.getchannel("A").getextrema()[0] == 255:
+        return region.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", region.size, "white"), region).convert("RGB")
