@@ -226,7 +226,9 @@ def tiles(tmp_path):
 
 def test_encoding_a_folder_gives_what_its_images_in_memory_give(made, tiles, tmp_path, monkeypatch):
     folder, images = tiles
-    monkeypatch.setattr("caescope.encoding.images_at_a_time", lambda *_: 3)  # many blocks, the last one smaller
+    monkeypatch.setattr(
+        "caescope.encoding.images_at_a_time", lambda *_: 3
+    )  # many blocks, the last one smaller
     streamed = encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0)
     cae = CAE(path=made.path / "model", load=True)
     np.testing.assert_allclose(streamed.latents, cae.encoder.predict(images), atol=1e-5)

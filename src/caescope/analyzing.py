@@ -11,7 +11,7 @@ import numpy as np
 
 from caescope.analysis.latents import parse_latents
 from caescope.analysis.subject import JudgingOptions, demand_clusters_fit
-from caescope.auditing import Material, audit_into, group_column
+from caescope.auditing import Material, audit_into, group_column, slides_among
 from caescope.cae import CAE
 from caescope.data import assign_splits, load_annotations
 from caescope.data.opening import Source
@@ -70,6 +70,7 @@ def analyze(
     parsed = parse_run_options((_judging_options(old.facts) if old else {}) | options)
     table, name = _open_latents(latents, old), "array" if not is_path(latents) else Path(latents).name
     table = _annotated(table, labels, columns)
+    parsed = replace(parsed, group=parsed.group or slides_among(table.columns))
     groups = group_column(table.columns, parsed.group)
     kind = _split_kind(old, table, groups)
     split = assign_splits(len(table), table.split, parsed.seed, groups=groups)
@@ -110,7 +111,7 @@ def _annotated(table: LatentTable, labels: Any, columns: Mapping[str, Any] | Non
         return replace(table, labels=parse_labels(labels, len(table)))
     if labels in ("label", *known) or not Path(labels).exists():
         return table.with_labels(str(labels))
-    found = load_annotations(labels, table.ids)
+    found = load_annotations(labels, table.ids, known.get("slide"))
     given = table.labels if found.labels is None else found.labels
     return replace(table, labels=given, columns={**known, **found.columns})
 
@@ -147,7 +148,9 @@ def _material(old: Run | None, kind: str) -> Material:
         cae = CAE(path=old.path / "model", load=True, device="cpu")
     except CaescopeError:
         cae = None
-    return Material(_reopen(old), cae, split_kind=kind)
+    found = _reopen(old)
+    images = None if found is None else _unchanged(found, old)
+    return Material(images, cae, split_kind=kind, slides=None if images is None else found)
 
 
 def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:
@@ -155,12 +158,19 @@ def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reopen(old: Run) -> Source | None:
-    """Return the images of an earlier run, or None where they are gone or have changed."""
+    """Return the source of an earlier run, or None where it is gone."""
     if not old.facts.get("source_path"):
         return None
     try:
-        where = SourceOptions(**old.facts.get("source_options", {}))
-        images = keep_small(where.find(old.facts["source_path"]))
+        return SourceOptions(**old.facts.get("source_options", {})).find(old.facts["source_path"])
+    except (CaescopeError, TypeError):
+        return None
+
+
+def _unchanged(found: Source, old: Run) -> Source | None:
+    """Return the images of an earlier run, or None where they have changed."""
+    try:
+        images = keep_small(found)
         return images if fingerprint_source(images) == old.facts["fingerprint"] else None
-    except (InputError, TypeError):
+    except InputError:
         return None

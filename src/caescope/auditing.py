@@ -1,6 +1,6 @@
 """From a table of latents to a run folder: judge them, draw, write it all down, report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ from caescope.cae import CAE
 from caescope.data import SPLITS, assign_splits, leaking_groups
 from caescope.data.opening import Source
 from caescope.errors import DataError, OptionError
-from caescope.figures import draw_decoded, draw_images, draw_judgement
+from caescope.figures import draw_decoded, draw_images, draw_judgement, draw_overlays
 from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
 from caescope.protocol import describe_protocol
@@ -28,6 +28,7 @@ from caescope.run_folder import write_record
 from caescope.run_options import RunOptions
 from caescope.table import LatentTable
 
+PLACE = ("x", "y", "size", "mpp")  # where a tile lies, which is no property of its image
 BLOCK_VALUES = 2**23  # pixels and channels that a core measures at a time
 
 Split = dict[str, Any]  # how images came to train and test, as metrics.json says under probe.split
@@ -47,12 +48,15 @@ class Material:
         Clusters of the train images by the same procedure with other models.
     split_kind : {"given", "random", "grouped"}
         Where the table's split comes from.
+    slides : source or None
+        The images before they were read into memory: a source of slides still knows where its tiles lie.
     """
 
     images: Source | None = None
     cae: CAE | None = None
     others: Sequence[np.ndarray] = field(default_factory=list)
     split_kind: str = "given"
+    slides: Source | None = None
 
 
 def audit_into(
@@ -125,9 +129,15 @@ def group_column(columns, name: str | None) -> np.ndarray | None:
     return np.asarray(columns[name])
 
 
+def slides_among(columns: Mapping[str, np.ndarray]) -> str | None:
+    """Return "slide" where images are known to come from enough slides to divide them, else None."""
+    slides = columns.get("slide")
+    return "slide" if slides is not None and len(np.unique(slides)) >= len(SPLITS) else None
+
+
 def _confounders(table: LatentTable, options: RunOptions) -> dict[str, np.ndarray]:
     if options.confounders is None:
-        return dict(table.columns)
+        return {name: values for name, values in table.columns.items() if name not in PLACE}
     for name in options.confounders:
         if name not in table.columns:
             raise OptionError(
@@ -204,6 +214,8 @@ def _draw(folder: Path, table: LatentTable, judgement: Judgement, material: Mate
         draw_decoded(folder, material.cae, table, judgement.variables)
     if material.images is not None and judgement.clusters is not None:
         draw_images(folder, material.images, table, judgement, material.cae)
+    if material.slides is not None:
+        draw_overlays(folder, material.slides, table)
 
 
 def figures_of(folder: Path) -> Path:

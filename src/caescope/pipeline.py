@@ -8,7 +8,14 @@ from typing import Any
 
 from caescope.analysis.subject import demand_clusters_fit
 from caescope.analyzing import analyze
-from caescope.auditing import Material, audit_into, figures_of, group_column, summarise_quality
+from caescope.auditing import (
+    Material,
+    audit_into,
+    figures_of,
+    group_column,
+    slides_among,
+    summarise_quality,
+)
 from caescope.cae import CAE
 from caescope.data import split_source
 from caescope.encoding import encode_images, encode_to_file
@@ -74,6 +81,7 @@ def run(
     parsed, folder = parse_run_options(how), demand_free(out, overwrite)
     opened = where.find(source, labels)
     opened = replace(opened, columns={**opened.columns, **(columns or {})})
+    parsed = replace(parsed, group=parsed.group or slides_among(opened.columns))
     groups = group_column(opened.columns, parsed.group)
     images = keep_small(split_source(opened, parsed.seed, groups=groups))
     n_training = int((images.split == "train").sum())
@@ -91,7 +99,7 @@ def run(
         metrics = {"reconstruction": summarise_quality(quality, images.split, groups, parsed.seed)}
         draw_reconstruction(figures_of(partial), cae, images, history, table)
         others = other_models(images, parsed, stages)
-        material = Material(images, cae, others, facts["split"])
+        material = Material(images, cae, others, facts["split"], opened)
         audit_into(partial, table, material, parsed, stages, facts, metrics)
     return read_run(folder)
 

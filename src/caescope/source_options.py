@@ -1,15 +1,21 @@
 """How images are found and brought to one size, parsed once."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from caescope.data import ArraySource, find_source
+from caescope.data import ArraySource, FolderSource, find_source
 from caescope.data.fitting import Fit
 from caescope.data.opening import Source
-from caescope.errors import OptionError
+from caescope.data.unreadable import leave_out_unreadable
+from caescope.errors import FileFormatError, OptionError
 from caescope.parsing import is_path
+
+if TYPE_CHECKING:
+    from caescope.slides import SlideSource
 
 IN_MEMORY = 2 * 2**30  # bytes; smaller collections are read once and kept, larger ones read for every epoch
 CERTAIN_SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi")
@@ -50,14 +56,18 @@ class SourceOptions:
 
     def find(self, source: Any, labels: Any = None) -> Source:
         """Return the images, in their files where they can stay there; see `caescope.data.find_source`."""
-        fit = Fit(self.resize, self.crop, self.grey) if self.resize or self.crop or self.grey else None
-        if not self._is_slides(source):
-            return find_source(source, labels, fit, self.skip_unreadable)
+        fit = Fit(self.resize, self.crop, self.grey)
+        fit = None if fit == Fit() else fit
+        if self._is_slides(source):
+            return find_source(self.find_tiles(source), labels, fit)
+        return find_source(source, labels, fit, self.skip_unreadable)
+
+    def find_tiles(self, slides: str | os.PathLike) -> "SlideSource":
+        """Return the tiles of a slide or of a folder of slides; see `caescope.slides.find_slides`."""
         from caescope.slides import find_slides
 
         tiles = {_plain(name): getattr(self, name) for name in TILES if getattr(self, name) is not None}
-        slides = find_slides(source, skip_unreadable=bool(self.skip_unreadable), **tiles)
-        return find_source(slides, labels, fit)
+        return find_slides(slides, skip_unreadable=bool(self.skip_unreadable), **tiles)
 
     def _is_slides(self, source: Any) -> bool:
         if any(getattr(self, name) is not None for name in TILES):
@@ -95,11 +105,21 @@ def parse_source_options(options: Mapping[str, Any]) -> SourceOptions:
 
 
 def keep_small(source: Source) -> Source:
-    """Return the source with its images in memory where they are few, so that each is read once."""
-    height, width, channels = source.shape
-    if isinstance(source, ArraySource) or len(source) * height * width * channels > IN_MEMORY:
-        return source
-    return replace(source.load(), split=source.split)
+    """Return the source with its images in memory where they are few, so that each is read once.
+
+    Raises
+    ------
+    DataError, FileFormatError
+        If an image cannot be read; of a folder the message has a table of all that cannot.
+    """
+    try:
+        if isinstance(source, ArraySource) or len(source) * prod(source.shape) > IN_MEMORY:
+            return source
+        return replace(source.load(), split=source.split, name=source.name)
+    except FileFormatError:
+        if isinstance(source, FolderSource):
+            leave_out_unreadable(source, 0.0)
+        raise
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,8 @@ from caescope.cli.parameters import (
     output_options,
     overwrite_option,
     seed_option,
+    source_options,
+    tile_options,
     training_options,
 )
 from caescope.errors import CaescopeError
@@ -69,6 +71,7 @@ def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quie
 @click.argument("source")
 @click.option("--out", type=OUT, required=True, help="The run folder.")
 @labels_option
+@source_options
 @training_options
 @judging_options
 @models_option
@@ -79,11 +82,13 @@ def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quie
 def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options):
     """Train on SOURCE, judge the latents, write a run folder.
 
-    SOURCE is a folder of images, an IDX, NPY or NPZ file, a MNIST pickle, or the name digits or mnist.
+    SOURCE is a folder of images, a CSV or Parquet table with a column path, an IDX, NPY, NPZ or HDF5 file, a
+    MNIST pickle, a slide or a folder of slides, or the name digits or mnist.
 
     \b
     Example:
       caescope run mnist.pkl.gz --out runs/mnist --latent-features 20 --filters 8,16 --epochs 5
+      caescope run slides/ --out runs/slides --magnification 2.5 --labels slides.csv
     """
     from caescope.pipeline import run
 
@@ -95,6 +100,7 @@ def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: b
 @click.argument("source")
 @click.option("--out", type=OUT, required=True, help="The model folder.")
 @click.option("--log-dir", type=OUT, help="Folder for TensorBoard's event files.")
+@source_options
 @training_options
 @seed_option
 @device_option
@@ -118,10 +124,11 @@ def fit(source: str, out: Path, log_dir: Path | None, overwrite: bool, as_json: 
 @click.argument("source")
 @click.option("--out", type=OUT, required=True, help="The Parquet file.")
 @labels_option
+@source_options
 @device_option
 @overwrite_option
 @output_options
-def encode(model, source, out, labels, device, overwrite, as_json, quiet):
+def encode(model, source, out, labels, device, overwrite, as_json, quiet, **options):
     """Write latents and reconstruction errors of SOURCE's images.
 
     \b
@@ -130,8 +137,53 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet):
     """
     from caescope.pipeline import encode
 
-    encode(model, source, out, labels=labels, device=device, overwrite=overwrite, verbose=_verbose(quiet))
+    options |= {"labels": labels, "device": device, "overwrite": overwrite, "verbose": _verbose(quiet)}
+    encode(model, source, out, **options)
     print_paths({"latents": out}, as_json)
+
+
+@main.command()
+@click.argument("slides", type=IN)
+@click.option("--out", type=OUT, required=True, help="The folder.")
+@click.option("--save", is_flag=True, help="Write the tiles, too, as PNG files.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out slides that cannot be used.")
+@tile_options
+@overwrite_option
+@output_options
+def tile(slides: Path, out: Path, save: bool, overwrite: bool, as_json: bool, quiet: bool, **options):
+    """Plan the tiles of SLIDES, a slide or a folder of them, and draw the plan.
+
+    \b
+    Example:
+      caescope tile slides/ --out plan --magnification 2.5 --tile-size 128
+    """
+    from caescope.slide_jobs import tile
+
+    options["skip_unreadable"] = float(options["skip_unreadable"])
+    table = tile(slides, out, save=save, overwrite=overwrite, verbose=_verbose(quiet), **options)
+    print_paths({"tiles": table}, as_json)
+
+
+@main.command()
+@click.argument("latents", type=IN)
+@click.option(
+    "--to", type=click.Choice(["geojson", "h5ad", "features"]), default="geojson", show_default=True
+)
+@click.option("--out", type=OUT, required=True, help="The file, or a folder with a file for each slide.")
+@click.option("--value", default="cluster", show_default=True, help="Column that GeoJSON is coloured by.")
+@click.option("--dissolve", is_flag=True, help="Join the tiles of a cluster that touch.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+def export(latents: Path, to: str, out: Path, value: str, dissolve: bool, as_json: bool):
+    """Write LATENTS, a run folder or a Parquet file of tiles, for QuPath, scanpy or slide-level models.
+
+    \b
+    Example:
+      caescope export runs/slides --to geojson --out clusters --dissolve
+    """
+    from caescope.slide_jobs import export
+
+    paths = export(latents, out, to, value=value, dissolve=dissolve)
+    print_paths({path.name: path for path in paths}, as_json)
 
 
 @main.command()

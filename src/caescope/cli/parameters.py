@@ -55,6 +55,45 @@ def _group(*options: Callable) -> Callable:
     return lambda command: reduce(lambda function, option: option(function), reversed(options), command)
 
 
+class Share(click.ParamType):
+    """A share: ``0.01`` or ``1%``."""
+
+    name = "share"
+
+    def convert(self, value, param, ctx):
+        try:
+            return float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except AttributeError:
+            return value
+        except ValueError:
+            self.fail(f"{value!r} must be a share, for example 1% or 0.01.", param, ctx)
+
+
+tile_options = _group(
+    click.option("--tile-size", type=int, help="Pixels along a tile's side.  [default: 128]"),
+    click.option("--mpp", type=float, help="Microns per pixel of the tiles."),
+    click.option("--magnification", type=float, help="Of the tiles, such as 2.5, in place of --mpp."),
+    click.option("--overlap", type=int, help="Pixels that neighbouring tiles share.  [default: 0]"),
+    click.option("--min-tissue", type=float, help="Share of a tile that must be tissue.  [default: 0.5]"),
+    click.option(
+        "--tissue-rule",
+        type=click.Choice(["otsu", "white", "none"]),
+        help="How tissue is told from glass.  [default: otsu]",
+    ),
+    click.option("--slide-mpp", type=float, help="Microns per pixel of slides that do not tell theirs."),
+)
+source_options = _group(
+    click.option("--resize", type=Pair(), metavar="N|H,W", help="Height and width of every image."),
+    click.option("--crop", type=Pair(), metavar="N|H,W", help="Centre that is cut out of every image."),
+    click.option("--grey", is_flag=True, help="Leave colours out."),
+    click.option(
+        "--skip-unreadable",
+        type=Share(),
+        help="Share of the images that may be left out because they cannot be read, such as 1%.",
+    ),
+    tile_options,
+)
+
 training_options = _group(
     click.option(
         "--latent-features",

@@ -59,13 +59,18 @@ def load_labels(path: str | os.PathLike, ids: np.ndarray) -> np.ndarray:
     return found.labels
 
 
-def load_annotations(path: str | os.PathLike, ids: np.ndarray) -> Annotations:
+def load_annotations(
+    path: str | os.PathLike, ids: np.ndarray, slides: np.ndarray | None = None
+) -> Annotations:
     """Read labels and, from CSV and Parquet files, every other column: slide, patient, scanner.
 
     Parameters
     ----------
     path, ids
         As in `load_labels`; a table may lack the column ``label``.
+    slides : numpy.ndarray, shape (n_images,), optional
+        The slide of each image. A table with a column ``slide`` and neither ``id`` nor ``path`` has a row for
+        each slide, and what it says holds for all images of it.
 
     Raises
     ------
@@ -78,11 +83,11 @@ def load_annotations(path: str | os.PathLike, ids: np.ndarray) -> Annotations:
     if is_idx(head):
         return Annotations(parse_labels(load_idx(path), len(ids)), {})
     if head.startswith(b"PAR1"):
-        return _from_table(path, _read_parquet(path), ids)
-    return _load_text(Path(path), ids)
+        return _from_table(path, _read_parquet(path), ids, slides)
+    return _load_text(Path(path), ids, slides)
 
 
-def _load_text(path: Path, ids: np.ndarray) -> Annotations:
+def _load_text(path: Path, ids: np.ndarray, slides: np.ndarray | None) -> Annotations:
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix not in ("csv", "txt"):
         raise FileFormatError(
@@ -93,7 +98,7 @@ def _load_text(path: Path, ids: np.ndarray) -> Annotations:
     with decoding(path, "UTF-8 text"):
         text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     if suffix == "csv":
-        return _from_table(path, _read_csv(path, text), ids)
+        return _from_table(path, _read_csv(path, text), ids, slides)
     return Annotations(parse_labels(_to_numbers(text.splitlines()), len(ids)), {})
 
 
@@ -117,9 +122,13 @@ def _read_parquet(path: str | os.PathLike) -> dict[str, list]:
         return pq.read_table(path, memory_map=False).to_pydict()
 
 
-def _from_table(path: str | os.PathLike, table: Mapping[str, list], ids: np.ndarray) -> Annotations:
+def _from_table(
+    path: str | os.PathLike, table: Mapping[str, list], ids: np.ndarray, slides: np.ndarray | None
+) -> Annotations:
     key = next((name for name in ID_COLUMNS if name in table), None)
-    known = [name for name in table if name not in ID_COLUMNS]
+    if key is None and slides is not None and "slide" in table:
+        key, ids = "slide", np.asarray(slides)
+    known = [name for name in table if name not in (*ID_COLUMNS, key)]
     if not known:
         raise _no_column(path, "a column label, or others beside the images' names", table)
     order = None if key is None else _match(path, [str(name).strip() for name in table[key]], ids)

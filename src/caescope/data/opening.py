@@ -110,7 +110,7 @@ def _with_labels(opened: Source, labels: Any) -> Source:
         return opened
     if not is_path(labels):
         return replace(opened, labels=labels)
-    known = load_annotations(labels, opened.ids)
+    known = load_annotations(labels, opened.ids, opened.columns.get("slide"))
     columns = {**opened.columns, **known.columns}
     return replace(opened, labels=opened.labels if known.labels is None else known.labels, columns=columns)
 

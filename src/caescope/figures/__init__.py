@@ -3,5 +3,6 @@
 from caescope.figures.decoded import draw_decoded
 from caescope.figures.images import draw_images, draw_reconstruction
 from caescope.figures.judgement import draw_judgement
+from caescope.figures.overlays import draw_overlays
 
-__all__ = ["draw_decoded", "draw_images", "draw_judgement", "draw_reconstruction"]
+__all__ = ["draw_decoded", "draw_images", "draw_judgement", "draw_overlays", "draw_reconstruction"]

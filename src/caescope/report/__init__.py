@@ -9,7 +9,15 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from caescope.files import write_atomically
 from caescope.report.formatting import FILTERS
 from caescope.report.reading import read_content
-from caescope.report.rows import AVERAGES, best_probe, chance_of, cluster_rows, column_maps, probe_rows
+from caescope.report.rows import (
+    AVERAGES,
+    best_probe,
+    chance_of,
+    cluster_rows,
+    column_maps,
+    overlays,
+    probe_rows,
+)
 from caescope.report.summary import summarise
 
 __all__ = ["write_report"]
@@ -52,6 +60,7 @@ def write_report(run: str | os.PathLike) -> Path:
         probes=probe_rows(metrics),
         clusters=cluster_rows(metrics, figures),
         column_maps=column_maps(metrics, figures),
+        overlays=overlays(figures),
     )
     path = Path(run) / "report.html"
     write_atomically(path, text.encode())

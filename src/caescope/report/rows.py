@@ -92,6 +92,12 @@ def column_maps(metrics: Mapping, figures: Mapping[str, Figure]) -> dict[str, st
     return {name: f"map_column_{i}" for i, name in enumerate(columns) if f"map_column_{i}" in figures}
 
 
+def overlays(figures: Mapping[str, Figure]) -> list[str]:
+    """Return the figures on slides, both of one slide beside each other."""
+    names = [name for name in figures if name.startswith("overlay_")]
+    return sorted(names, key=lambda name: (name.rpartition("_")[2], name))
+
+
 def _sheets(figures: Mapping[str, Figure]) -> dict[str, Figure]:
     numbers = {name: re.fullmatch(r"cluster_(\d+)", name, re.ASCII) for name in figures}
     return {match[1].lstrip("0") or "0": figures[name] for name, match in numbers.items() if match}
