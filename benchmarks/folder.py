@@ -32,9 +32,9 @@ from rich.table import Table
 from caescope import CAE
 from caescope.data.folder import FolderSource, find_folder
 from caescope.data.image_file import read_pixels
+from caescope.encoding import block_size
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each
 from caescope.pipeline import encode
-from caescope.encoding import block_size
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "lc25000"
 FILES_AT_A_TIME = 8

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from caescope.cli import main
-from caescope.data import find_source
+from caescope.data import find_source, load_tissue
 from caescope.errors import DataError, FileFormatError, OptionError
 from caescope.pipeline import analyze, encode, run
 from caescope.slide_jobs import export, tile
@@ -210,3 +210,19 @@ def test_source_options_that_do_not_fit_get_a_sentence(tmp_path, options, messag
     with pytest.raises(OptionError, match=message):
         run(np.zeros((30, 8, 8)), tmp_path / "run", **QUICK, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_of_tissue_ends_on_the_section(tmp_path):
+    made = run("tissue", tmp_path / "run", **QUICK)
+    assert sum(made.facts["n_images"].values()) == 1024
+    assert {file.name for file in (made.path / "figures").glob("overlay_*")} == {
+        "overlay_00.png",
+        "overlay_error_00.png",
+    }
+    table = read_latents(made.path / "latents.parquet")
+    tiles, picture = load_tissue(), load_tissue().picture
+    for i in (0, 33, 1023):
+        x, y = (int(table.columns[name][i]) for name in ("x", "y"))
+        np.testing.assert_array_equal(tiles.read([i])[0], picture[y : y + 16, x : x + 16])
+    again = analyze(made.path, tmp_path / "again", clusters=4, verbose=0)
+    assert (again.path / "figures" / "overlay_00.png").exists()

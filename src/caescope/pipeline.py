@@ -196,4 +196,4 @@ def _name_of(source: Any) -> str | None:
     """Return what `open_source` would find the source by again: a name or an absolute path."""
     if not is_path(source):
         return None
-    return str(source) if source in ("digits", "mnist") else str(Path(source).absolute())
+    return str(source) if source in ("digits", "tissue", "mnist") else str(Path(source).absolute())

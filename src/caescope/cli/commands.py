@@ -50,20 +50,32 @@ def main():
 
 @main.command()
 @click.option("--out", type=OUT, default="demo", show_default=True, help="The run folder.")
+@click.option(
+    "--data",
+    type=click.Choice(["digits", "tissue"]),
+    default="digits",
+    show_default=True,
+    help="Handwritten digits, or tiles of a stained section.",
+)
 @overwrite_option
 @seed_option
 @device_option
 @output_options
-def demo(out: Path, overwrite: bool, seed: int, device: str, as_json: bool, quiet: bool):
-    """Run the whole job on 1,797 digits of scikit-learn.
+def demo(out: Path, data: str, overwrite: bool, seed: int, device: str, as_json: bool, quiet: bool):
+    """Run the whole job on images that come with the dependencies.
+
+    1,797 labelled digits of scikit-learn, or 1,024 tiles of a stained section of scikit-image.
 
     \b
     Example:
       caescope demo --out demo
+      caescope demo --data tissue --out tissue
     """
     from caescope.pipeline import run
 
-    result = run("digits", out, overwrite=overwrite, verbose=_verbose(quiet), seed=seed, device=device)
+    k = {"digits": 20, "tissue": 5}[data]
+    options = {"overwrite": overwrite, "verbose": _verbose(quiet), "seed": seed, "device": device}
+    result = run(data, out, clusters=k, **options)
     print_run(result, as_json)
 
 

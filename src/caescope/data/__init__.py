@@ -9,6 +9,7 @@ from caescope.data.mapped import MappedSource
 from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.opening import find_source, open_source
+from caescope.data.section import load_tissue
 from caescope.data.sources import SPLITS, ArraySource
 from caescope.data.splitting import assign_splits, leaking_groups, split_source
 
@@ -30,6 +31,7 @@ __all__ = [
     "load_mnist_pickle",
     "load_npy",
     "load_npz",
+    "load_tissue",
     "open_source",
     "split_source",
 ]

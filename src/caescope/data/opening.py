@@ -17,6 +17,7 @@ from caescope.data.listing import find_listing, is_listing
 from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.npy_stack import find_npy
+from caescope.data.section import load_tissue
 from caescope.data.sources import SPLITS, ArraySource, Part, StoredSource, source_from_parts
 from caescope.data.unreadable import leave_out_unreadable, parse_share
 from caescope.errors import FileFormatError, OptionError
@@ -24,9 +25,9 @@ from caescope.files import read_head
 from caescope.parsing import is_path
 
 UNDERSTOOD = (
-    "A source is an array (n, height, width[, channels]), the name digits or mnist, a MNIST pickle (.pkl, "
-    ".pkl.gz), an IDX, NPY or NPZ file, a folder of images, a folder of MNIST's IDX files, an HDF5 file, or "
-    "a CSV or Parquet table with a column path."
+    "A source is an array (n, height, width[, channels]), the name digits, tissue or mnist, a MNIST pickle "
+    "(.pkl, .pkl.gz), an IDX, NPY or NPZ file, a folder of images, a folder of MNIST's IDX files, an HDF5 "
+    "file, or a CSV or Parquet table with a column path."
 )
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".pkl.gz", ".pickle.gz")
 MNIST_PARTS = {"train": "train", "t10k": "test"}
@@ -42,9 +43,10 @@ def open_source(
     Parameters
     ----------
     source : ArraySource, array_like or path-like
-        An array of shape (n, height, width[, channels]); the name ``"digits"`` or ``"mnist"``; a MNIST
-        pickle; an IDX, NPY, NPZ or HDF5 file; a folder of images; a CSV or Parquet table with a column
-        ``path``; or a folder of MNIST's IDX files. A file's first bytes decide where they can, else its name.
+        An array of shape (n, height, width[, channels]); the name ``"digits"``, ``"tissue"`` or ``"mnist"``;
+        a MNIST pickle; an IDX, NPY, NPZ or HDF5 file; a folder of images; a CSV or Parquet table with a
+        column ``path``; or a folder of MNIST's IDX files. A file's first bytes decide where they can, else
+        its name.
     labels : array_like, shape (n,), or path-like, optional
         In place of the source's own; files as in `caescope.data.load_labels`, whose other columns become
         the source's.
@@ -144,6 +146,8 @@ def _open(source: Any) -> Source:
 def _open_name(name: str | os.PathLike) -> Source:
     if name == "digits":
         return load_digits()
+    if name == "tissue":
+        return load_tissue()
     if name == "mnist":
         train, test = load_mnist()
         return source_from_parts([Part("train", *train), Part("test", *test)], "mnist")

@@ -125,7 +125,7 @@ class ArraySource:
             word for word, value in (("labelled", self.labels), ("split", self.split)) if value is not None
         ]
         facts = [f"{len(self)} images of {size}", str(self.images.dtype), *extras]
-        return f"ArraySource({self.name!r}, {', '.join(facts)})"
+        return f"{type(self).__name__}({self.name!r}, {', '.join(facts)})"
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -15,24 +15,19 @@ LARGEST_SIDE = 1000  # pixels of a thumbnail
 
 def draw_overlays(folder: Path, source: Any, table: LatentTable) -> None:
     """Draw the clusters and the error of tiles on the first few slides, where the source is of slides."""
-    from caescope.slides import SlideSource, read_thumbnail
-
-    if not isinstance(source, SlideSource) or table.clusters is None:
+    if not hasattr(source, "thumbnails") or table.clusters is None:
         return
     clusters = np.ma.masked_less(table.clusters, 0)
-    for i, planned in enumerate(source.slides[:MOST_SLIDES]):
-        rows = np.flatnonzero(np.asarray(table.columns["slide"]) == planned.name)
-        thumbnail = read_thumbnail(planned.slide, LARGEST_SIDE)
-        scale = planned.slide.width / thumbnail.shape[1]
+    for i, (title, thumbnail, scale) in enumerate(source.thumbnails(MOST_SLIDES, LARGEST_SIDE)):
+        rows = np.flatnonzero(np.asarray(table.columns["slide"]) == title)
         x, y, size = (np.asarray(table.columns[name])[rows] for name in ("x", "y", "size"))
         known = np.unique(clusters.compressed()).tolist()
         of_clusters = plots.plot_overlay(
-            thumbnail, x, y, size, clusters[rows], scale, name="cluster", categories=known, title=planned.name
+            thumbnail, x, y, size, clusters[rows], scale, name="cluster", categories=known, title=title
         )
         save_png(folder, f"overlay_{i:02d}", of_clusters)
         if table.errors is not None:
             errors = table.errors[rows]
-            title = planned.name
             of_errors = plots.plot_overlay(
                 thumbnail, x, y, size, errors, scale, kind="number", name="squared error", title=title
             )

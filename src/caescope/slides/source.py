@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from caescope.parallel import blocks_of, map_in_order
 from caescope.slides.finding import slide_files
 from caescope.slides.opening import Slide, open_slide
 from caescope.slides.reading import read_tile
+from caescope.slides.thumbnail import read_thumbnail
 from caescope.slides.tiling import TileOptions, TilePlan, plan_with
 
 TILES_AT_A_TIME = 32  # that a thread reads before it reports
@@ -118,6 +119,12 @@ class SlideSource:
         for rows, block in zip(blocks, map_in_order(self.read, blocks), strict=True):
             tiles[rows] = block
         return ArraySource(tiles, self.labels, self.ids, name=self.name, columns=self.columns)
+
+    def thumbnails(self, most: int, largest_side: int) -> Iterator[tuple[str, np.ndarray, float]]:
+        """Yield the first slides: name, thumbnail, and pixels of level 0 for each pixel of that."""
+        for name, slide, _ in self.slides[:most]:
+            thumbnail = read_thumbnail(slide, largest_side)
+            yield name, thumbnail, slide.width / thumbnail.shape[1]
 
     def stamp(self) -> str:
         """Return the size and age of each slide's file, and where its tiles are cut from, as text."""
