@@ -7,7 +7,7 @@ from typing import Any
 from caescope.errors import FileFormatError
 from caescope.files import decoding, existing_file
 from caescope.slides.handles import forget, handle_of, import_openslide
-from caescope.slides.resolution import mpp_in, objective_in
+from caescope.slides.properties import mpp_in, objective_in
 
 KIND = "a slide"
 FORMATS = (

@@ -173,16 +173,18 @@ def choose_level(slide: Slide, downsample: float) -> tuple[int, float]:
 def _grid(slide: Slide, options: TileOptions, level: int, downsample: float) -> tuple[int, int]:
     """Return how many columns and rows of tiles there are, by the pixels of the level."""
     own = slide.downsamples[level]
-    columns, rows = (_count(pixels * own / downsample, options) for pixels in slide.level_dimensions[level])
+    extents = (pixels * own / downsample for pixels in slide.level_dimensions[level])
+    columns, rows = (_count(extent, options, 0.5 / downsample) for extent in extents)
     _demand_tiles(slide, options, columns * rows, downsample)
     return columns, rows
 
 
-def _count(extent: float, options: TileOptions) -> int:
-    """Return how many tiles lie along ``extent`` pixels."""
-    steps = (extent - options.size) / (options.size - options.overlap)
-    if options.edges == "pad":
-        return max(0, math.ceil(steps - 1e-6)) + 1
+def _count(extent: float, options: TileOptions, half: float) -> int:
+    """Return how many tiles lie along ``extent`` pixels, of which ``half`` are half a pixel of level 0."""
+    step = options.size - options.overlap
+    steps = (extent - options.size) / step
+    if options.edges == "pad":  # less than half a pixel more is rounded away, and with it a tile for it alone
+        return max(0, math.ceil(steps - 1e-6 - half / step)) + 1
     return max(-1, math.floor(steps + 1e-6)) + 1
 
 
