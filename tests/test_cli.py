@@ -149,7 +149,9 @@ def test_wrong_usage_exits_with_2(arguments):
 
 
 def test_every_command_is_documented_and_has_an_example():
-    assert set(main.commands) == {"demo", "run", "fit", "encode", "analyze", "report", "inspect", "doctor"}
+    assert set(main.commands) == {
+        *("demo", "run", "fit", "encode", "tile", "analyze", "report", "export", "inspect", "doctor"),
+    }
     for name, command in {"": main, **main.commands}.items():
         out, _ = call(*[name] if name else [], "--help")
         assert "Example:" in out

@@ -179,7 +179,11 @@ def tile(slides: Path, out: Path, save: bool, overwrite: bool, as_json: bool, qu
 @main.command()
 @click.argument("latents", type=IN)
 @click.option(
-    "--to", type=click.Choice(["geojson", "h5ad", "features"]), default="geojson", show_default=True
+    "--to",
+    type=click.Choice(["geojson", "h5ad", "features"]),
+    default="geojson",
+    show_default=True,
+    help="For QuPath, for scanpy and squidpy, or for slide-level models.",
 )
 @click.option("--out", type=OUT, required=True, help="The file, or a folder with a file for each slide.")
 @click.option("--value", default="cluster", show_default=True, help="Column that GeoJSON is coloured by.")
