@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caescope.data import ArraySource, FolderSource, find_source
 from caescope.data.fitting import Fit
+from caescope.data.image_file import SUFFIXES
 from caescope.data.opening import Source
 from caescope.data.unreadable import leave_out_unreadable
 from caescope.errors import FileFormatError, OptionError
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from caescope.slides import SlideSource
 
 IN_MEMORY = 2 * 2**30  # bytes; smaller collections are read once and kept, larger ones read for every epoch
-CERTAIN_SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi")
-TILES = ("tile_size", "mpp", "magnification", "overlap", "min_tissue", "tissue_rule", "slide_mpp")
+DICOM = ".dcm"
+CERTAIN_SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", DICOM)
+TILES = ("tile_size", "mpp", "magnification", "overlap", "min_tissue", "tissue_rule", "slide_mpp", "stain")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class SourceOptions:
     skip_unreadable : float in [0, 1], optional
         The share of images that may be left out because they cannot be read; of slides any share.
     tile_size, mpp, magnification, overlap, min_tissue, tissue_rule, slide_mpp
-        As ``size`` and ``rule`` and the others in `caescope.slides.plan_tiles`. With any of them the source
-        is a slide or a folder of slides, as is a file with a suffix that only slides have.
+        As ``size`` and ``rule`` and the others in `caescope.slides.plan_tiles`.
+    stain : {"macenko", "reinhard"}, optional
+        How the stain of tiles is normalised, as in `caescope.slides.find_slides`. With this or any of those
+        above, the source is a slide or a folder of slides, as is a file with a suffix that only slides have.
     """
 
     resize: Any = None
@@ -48,6 +52,7 @@ class SourceOptions:
     min_tissue: float | None = None
     tissue_rule: str | None = None
     slide_mpp: float | None = None
+    stain: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Return those that are not at their defaults, as plain values."""
@@ -81,9 +86,15 @@ class SourceOptions:
         if not is_path(source):
             return False
         path = Path(source)
-        return path.suffix.lower() in CERTAIN_SLIDES or any(
-            entry.suffix.lower() in CERTAIN_SLIDES for entry in (path.iterdir() if path.is_dir() else ())
-        )
+        return path.suffix.lower() in CERTAIN_SLIDES or (path.is_dir() and _holds_slides(path))
+
+
+def _holds_slides(folder: Path) -> bool:
+    """Tell whether a folder holds a file that only slides have, or its sub-folders DICOM and no images."""
+    if any(entry.suffix.lower() in CERTAIN_SLIDES for entry in folder.iterdir()):
+        return True
+    kinds = {entry.suffix.lower() for entry in folder.glob("*/*")}
+    return DICOM in kinds and kinds.isdisjoint(SUFFIXES)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[SourceOptions, dict[str, Any]]:

@@ -81,6 +81,11 @@ tile_options = _group(
         help="How tissue is told from glass.  [default: otsu]",
     ),
     click.option("--slide-mpp", type=float, help="Microns per pixel of slides that do not tell theirs."),
+    click.option(
+        "--stain",
+        type=click.Choice(["macenko", "reinhard"]),
+        help="Bring the colours of each slide to a common target.  [default: left as they are]",
+    ),
 )
 source_options = _group(
     click.option("--resize", type=Pair(), metavar="N|H,W", help="Height and width of every image."),

@@ -6,6 +6,7 @@ from typing import Any
 
 from caescope.errors import FileFormatError
 from caescope.files import decoding, existing_file
+from caescope.slides.dicom import demand_whole_slide
 from caescope.slides.handles import forget, handle_of, import_openslide
 from caescope.slides.properties import mpp_in, objective_in
 
@@ -86,7 +87,8 @@ def open_slide(path: str | os.PathLike) -> Slide:
     ----------
     path : path-like
         Any file that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss and others,
-        and tiled TIFF files, plain or in several resolutions.
+        tiled TIFF files, plain or in several resolutions, and any file of a DICOM series, the others of which
+        lie in the same folder.
 
     Returns
     -------
@@ -109,7 +111,10 @@ def open_slide(path: str | os.PathLike) -> Slide:
     with decoding(file, KIND):
         try:
             handle = handle_of(file)
-        except openslide.OpenSlideUnsupportedFormatError as error:
+        except openslide.OpenSlideError as error:
+            demand_whole_slide(file)
+            if not isinstance(error, openslide.OpenSlideUnsupportedFormatError):
+                raise
             received = "a file of another kind" if os.path.getsize(file) else "an empty file"
             raise FileFormatError(
                 f"{file} must be a slide that OpenSlide reads", received, FORMATS

@@ -9,6 +9,7 @@ from caescope.slides.opening import Slide
 from caescope.slides.tiling import TilePlan
 
 REACH = 256  # pixels of a level in which to look for a place that OpenSlide reads without interpolating
+SAMPLE = 128  # tiles, and pixels along a side of each, of which a sample of a slide has at most so many
 STILL = 1 / 512  # pixels; it moves an image by nothing where the shift is less
 
 
@@ -47,6 +48,33 @@ def read_tile(slide: Slide, plan: TilePlan, i: int) -> np.ndarray:
         must = f"Tile {slide.name}/{x}_{y} of {slide.path} must be readable"
         raise FileFormatError(must, error.received, "Fetch the slide again, or leave it out.") from error
     return np.asarray(image)
+
+
+def read_sample(slide: Slide, plan: TilePlan) -> np.ndarray:
+    """Return pixels of tiles all over a plan, always the same ones.
+
+    They are those of the tiles, not averages: at most 128 tiles, evenly spaced in the plan, and of large ones
+    every so many rows and columns.
+
+    Parameters
+    ----------
+    slide : Slide
+    plan : TilePlan
+        Made for that slide, with at least one tile.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, 3), uint8
+
+    Raises
+    ------
+    FileFormatError
+        If one of the tiles is damaged.
+    """
+    tiles = np.unique(np.linspace(0, len(plan) - 1, SAMPLE).astype(np.intp))
+    step = math.ceil(plan.size / SAMPLE)
+    pixels = [read_tile(slide, plan, i)[step // 2 :: step, step // 2 :: step] for i in tiles.tolist()]
+    return np.concatenate([tile.reshape(-1, 3) for tile in pixels])
 
 
 def _of_level(slide: Slide, plan: TilePlan, x: int, y: int):

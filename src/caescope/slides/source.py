@@ -15,7 +15,8 @@ from caescope.errors import DataError, FileFormatError, InputError
 from caescope.parallel import blocks_of, map_in_order
 from caescope.slides.finding import slide_files
 from caescope.slides.opening import Slide, open_slide
-from caescope.slides.reading import read_tile
+from caescope.slides.reading import read_sample, read_tile
+from caescope.slides.stain import Normaliser, parse_stain
 from caescope.slides.thumbnail import read_thumbnail
 from caescope.slides.tiling import TileOptions, TilePlan, plan_with
 
@@ -23,11 +24,12 @@ TILES_AT_A_TIME = 32  # that a thread reads before it reports
 
 
 class PlannedSlide(NamedTuple):
-    """A slide, the name of which tiles bear, and its tiles."""
+    """A slide, the name of which tiles bear, its tiles, and what normalises their stain, if anything does."""
 
     name: str
     slide: Slide
     plan: TilePlan
+    stain: Normaliser | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,8 +104,7 @@ class SlideSource:
         tiles = np.empty((len(rows), *self.shape), np.uint8)
         owners = np.searchsorted(self._ends, rows, side="right")
         for tile, row, owner in zip(tiles, rows, owners, strict=True):
-            _, slide, plan = self.slides[owner]
-            tile[...] = read_tile(slide, plan, int(row - self._ends[owner]))  # counted from the plan's end
+            tile[...] = _read(self.slides[owner], int(row - self._ends[owner]))  # counted from the plan's end
         return tiles
 
     def load(self) -> ArraySource:
@@ -122,23 +123,23 @@ class SlideSource:
 
     def thumbnails(self, most: int, largest_side: int) -> Iterator[tuple[str, np.ndarray, float]]:
         """Yield the first slides: name, thumbnail, and pixels of level 0 for each pixel of that."""
-        for name, slide, _ in self.slides[:most]:
-            thumbnail = read_thumbnail(slide, largest_side)
-            yield name, thumbnail, slide.width / thumbnail.shape[1]
+        for planned in self.slides[:most]:
+            thumbnail = read_thumbnail(planned.slide, largest_side)
+            yield planned.name, thumbnail, planned.slide.width / thumbnail.shape[1]
 
     def stamp(self) -> str:
-        """Return the size and age of each slide's file, and where its tiles are cut from, as text."""
+        """Return each slide's file size and age, where its tiles are cut from and how stained, as text."""
         return repr([_stamp_of(planned) for planned in self.slides])
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        return np.cumsum([len(plan) for _, _, plan in self.slides])
+        return np.cumsum([len(planned.plan) for planned in self.slides])
 
     def _own_columns(self) -> dict[str, np.ndarray]:
-        plans = [plan for _, _, plan in self.slides]
+        plans = [planned.plan for planned in self.slides]
         counts = [len(plan) for plan in plans]
         columns = {
-            "slide": np.repeat([name for name, _, _ in self.slides], counts),
+            "slide": np.repeat([planned.name for planned in self.slides], counts),
             "x": np.concatenate([plan.x for plan in plans]),
             "y": np.concatenate([plan.y for plan in plans]),
             "size": np.repeat([plan.size0 for plan in plans], counts),
@@ -147,8 +148,10 @@ class SlideSource:
         return columns if np.isnan(mpp).all() else columns | {"mpp": mpp}
 
 
-def find_slides(path: str | os.PathLike, *, skip_unreadable: bool = False, **options: Any) -> SlideSource:
-    """Plan the tiles of a slide, or of all slides of a folder, on all cores, without reading any.
+def find_slides(
+    path: str | os.PathLike, *, skip_unreadable: bool = False, stain: str | None = None, **options: Any
+) -> SlideSource:
+    """Plan the tiles of a slide, or of all slides of a folder, on all cores, without reading more than a few.
 
     Parameters
     ----------
@@ -156,6 +159,9 @@ def find_slides(path: str | os.PathLike, *, skip_unreadable: bool = False, **opt
         A slide, or a folder of them and of sub-folders with them; hidden files are left out.
     skip_unreadable : bool
         Leave out slides that cannot be opened or planned, and list them in ``skipped``.
+    stain : {"macenko", "reinhard"}, optional
+        Normalise every tile while it is read, as `Macenko` or `Reinhard` does. What that needs is estimated
+        once for each slide, now, from at most 128 of its tiles; without it no tile is read.
     **options
         As in `plan_tiles`: size, mpp, magnification, overlap, min_tissue, rule, edges, slide_mpp.
 
@@ -173,14 +179,14 @@ def find_slides(path: str | os.PathLike, *, skip_unreadable: bool = False, **opt
     MissingDependencyError
         If openslide-python is not installed.
     """
-    checked = TileOptions(**options)
+    checked, normalisation = TileOptions(**options), parse_stain(stain)
     files = slide_files(path)
 
     def plan_one(item: tuple[str, Path]) -> PlannedSlide | tuple[str, str]:
         name, file = item
         try:
             slide = open_slide(file)
-            planned = PlannedSlide(name, slide, plan_with(slide, checked))
+            planned = _plan(name, slide, checked, normalisation)
         except (DataError, FileFormatError) as error:
             if not skip_unreadable:
                 raise
@@ -196,11 +202,26 @@ def find_slides(path: str | os.PathLike, *, skip_unreadable: bool = False, **opt
     )
 
 
+def _plan(
+    name: str, slide: Slide, options: TileOptions, normalisation: type[Normaliser] | None
+) -> PlannedSlide:
+    plan = plan_with(slide, options)
+    if normalisation is None or not len(plan):
+        return PlannedSlide(name, slide, plan)
+    return PlannedSlide(name, slide, plan, normalisation.estimate(read_sample(slide, plan)))
+
+
+def _read(planned: PlannedSlide, i: int) -> np.ndarray:
+    tile = read_tile(planned.slide, planned.plan, i)
+    return tile if planned.stain is None else planned.stain(tile)
+
+
 def _stamp_of(planned: PlannedSlide) -> tuple:
-    name, slide, plan = planned
+    name, slide, plan, stain = planned
     file = os.stat(slide.path)
     corners = zlib.crc32(np.stack([plan.x, plan.y]).tobytes())
-    return name, file.st_size, file.st_mtime_ns, plan.size, plan.downsample, plan.level, corners
+    facts = name, file.st_size, file.st_mtime_ns, plan.size, plan.downsample, plan.level, corners
+    return facts if stain is None else (*facts, type(stain).__name__, zlib.crc32(repr(stain).encode()))
 
 
 def _no_tissue(options: TileOptions) -> str:
