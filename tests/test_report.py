@@ -94,6 +94,12 @@ def scores(test, low, high, **more) -> dict:
     return {"test": test, "balanced": test - 0.1, "interval": interval, **more}
 
 
+def whole(accuracy, low, high) -> dict:
+    """Return the scores of whole slides, the balanced accuracy a tenth above the plain one."""
+    interval = {"accuracy": [low, high], "balanced": [low + 0.01, high + 0.01]}
+    return {"accuracy": accuracy, "balanced": accuracy + 0.01, "interval": interval}
+
+
 def by_tag(measured_on, kind, **more) -> dict:
     return {"fitted_on": "1,700 train images", "measured_on": measured_on, "kind": kind, "seed": 7, **more}
 
@@ -178,8 +184,18 @@ AUDIT = {
         "skipped": {"site": "the same for every image"},
         "followed": ["slide"],
     },
+    "slides": {
+        **{"group": "slide", "groups": 13, "images": 2000, "labels": {"benign": 7, EVIL: 6}},
+        **{"single": [f"rare {EVIL}"], "unlabelled": 2, "folds": 13, "repeats": 1},
+        "latents": whole(0.9231, 0.6669, 0.9863),
+        "clusters": whole(0.7692, 0.4974, 0.9182),
+        "commonest": whole(0.0, 0.0, 0.2281),
+        "baselines": {"pca": whole(0.5385, 0.2914, 0.7679)},
+        "shuffled": {"times": 200, "p": 0.0249, "balanced": 0.4951, "range": {"balanced": [0.1511, 0.8321]}},
+    },
     "seconds": METRICS["seconds"],
     "protocol": {
+        "slides": by_tag("the slides left out", "inductive"),
         "reconstruction": by_tag("1,700 train images, 100 test images", "inductive"),
         "probe.logistic_ovr": by_tag("100 test images", "inductive"),
         "projection.map": by_tag("1,700 train images", "transductive"),
@@ -200,7 +216,7 @@ AUDIT_FIGURES = (
         "silhouette_curve",
         "clusterings",
     ),
-    *("stability", "confounders", "map_column_0", "map_column_1"),
+    *("stability", "confounders", "map_column_0", "map_column_1", "group_clusters"),
 )
 
 
@@ -530,7 +546,8 @@ def audit(tmp_path):
 def test_an_audit_has_every_section_in_order(audit):
     assert page_of(audit).titles == [
         *("In short", "Contents", "The images", "Reconstruction", "Latents", "Probes", "Maps", "Clusters"),
-        *("Stability", "Confounders", "Cluster by cluster", "How it was measured", "How to do it again"),
+        *("Stability", "Confounders", "Each slide as a whole", "Cluster by cluster", "How it was measured"),
+        "How to do it again",
     ]
 
 
@@ -581,7 +598,11 @@ def test_an_audit_has_every_section_in_order(audit):
             "site (the same for every image)",
             "knowing the slide is knowing the label",
         ),
-        *("K = 3.", "Seed 7.", "Measured on the fifth left out."),
+        *("92.3% of 13 slides", "66.7% to 98.6%", "probability of about 2.5%: this is hardly luck"),
+        *("Their labels are benign (7), ", "50.7% to 92.8%", "77.9%", "49.5%", "15.1% to 83.2%"),
+        *("13 slides are few: one more right or wrong moves the accuracy by 8%", "2 slides without a label"),
+        *("Always guessing the commonest label does badly here", "the label of a single slide: rare"),
+        *("K = 3.", "Seed 7.", "Measured on the fifth left out.", "Measured on the slides left out."),
     ],
 )
 def test_says_what_the_audit_says(audit, text):
@@ -621,7 +642,9 @@ def test_text_of_an_audit_is_escaped_and_visible(audit):
     page, html = page_of(audit), (audit / "report.html").read_text("utf-8")
     assert "<script" not in html
     assert "script" not in page.tags
-    assert page.text.count(EVIL) == 9  # title, heading, option, labels twice, medoid, column twice, group
+    assert (
+        page.text.count(EVIL) == 11
+    )  # title, heading, option, labels, medoid, column twice, group, slides twice
     assert "\u202e" not in html
     assert r"left\u202eright" in page.text
 
@@ -632,6 +655,30 @@ def test_a_leaking_split_is_a_warning(tmp_path):
     assert "the split leaks" in text
     assert "Images of 2 groups (slide)" in text
     assert "each slide is either among" not in text
+
+
+@pytest.mark.parametrize(
+    ("slides", "sentence"),
+    [
+        (
+            {"skipped": "too few of them", "labels": {EVIL: 2, "b": 1}},
+            f"too few of them. Their labels here are {EVIL} (2), b (1).",
+        ),
+        (
+            {"latents": whole(0.5, 0.1, 0.9), "groups": 40, "shuffled": {"p": 0.4}},
+            "about 40%: this may be luck",
+        ),
+    ],
+)
+def test_too_few_slides_and_luck_are_told(tmp_path, slides, sentence):
+    page = page_of(make_run(tmp_path / "run", changed(slides={"group": EVIL, **slides}), figures=()))
+    assert sentence in " ".join(page.text.split()).replace(" .", ".")
+    assert f"Each {EVIL} as a whole" in page.titles
+    assert not {"Undefined", "None"} & set(re.findall(r"\w+", page.text))
+
+
+def test_no_section_where_the_label_is_not_one_of_slides(run):
+    assert not any("as a whole" in title for title in page_of(run).titles)
 
 
 def test_an_audit_without_labels_is_shorter_and_makes_sense(tmp_path):

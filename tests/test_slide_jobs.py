@@ -92,7 +92,7 @@ def test_where_a_tile_lies_is_no_confounder(made):
 
 def test_the_report_shows_the_slides(made, tmp_path):
     overlays = {file.name for file in (made.path / "figures").glob("overlay_*")}
-    assert overlays == {f"overlay_{kind}{i:02d}.png" for i in range(6) for kind in ("", "error_")}
+    assert overlays == {f"overlay_{i:02d}_{k}.png" for i in range(6) for k in range(2)}
     assert "On the slides" in made.report.read_text()
     again = analyze(made.path, tmp_path / "again", clusters=2, verbose=0)
     assert {file.name for file in (again.path / "figures").glob("overlay_*")} == overlays
@@ -198,6 +198,25 @@ def test_a_collection_that_is_streamed_gives_the_same_run(photos, tmp_path, monk
     assert streamed.metrics["probe"] == in_memory.metrics["probe"]
 
 
+def test_any_latent_can_colour_the_tiles_on_their_slides(made, tmp_path):
+    names = ("z001", "label", "red")
+    again = analyze(made.path, tmp_path / "again", clusters=2, stability=0, verbose=0, overlay=names)
+    figures = {file.name for file in (again.path / "figures").glob("overlay_*")}
+    assert figures == {f"overlay_{i:02d}_{k}.png" for i in range(6) for k in range(len(names))}
+    report = again.report.read_text()
+    assert all(f"Each tile&#39;s {name}." in report for name in names)
+    assert "The cluster of each tile." not in report
+    table = read_latents(again.path / "latents.parquet")
+    np.testing.assert_array_equal(table.column("z001"), table.latents[:, 1])
+
+
+@pytest.mark.parametrize("name", ["z999", "nothing"])
+def test_an_overlay_of_nothing_known_is_refused_before_any_work(made, tmp_path, name):
+    with pytest.raises(OptionError, match="overlay must be among cluster, error, label, z000 to z.*slide"):
+        analyze(made.path, tmp_path / "again", overlay=(name,), verbose=0)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -216,8 +235,8 @@ def test_the_demo_of_tissue_ends_on_the_section(tmp_path):
     made = run("tissue", tmp_path / "run", **QUICK)
     assert sum(made.facts["n_images"].values()) == 1024
     assert {file.name for file in (made.path / "figures").glob("overlay_*")} == {
-        "overlay_00.png",
-        "overlay_error_00.png",
+        "overlay_00_0.png",
+        "overlay_00_1.png",
     }
     table = read_latents(made.path / "latents.parquet")
     tiles, picture = load_tissue(), load_tissue().picture
@@ -225,4 +244,4 @@ def test_the_demo_of_tissue_ends_on_the_section(tmp_path):
         x, y = (int(table.columns[name][i]) for name in ("x", "y"))
         np.testing.assert_array_equal(tiles.read([i])[0], picture[y : y + 16, x : x + 16])
     again = analyze(made.path, tmp_path / "again", clusters=4, verbose=0)
-    assert (again.path / "figures" / "overlay_00.png").exists()
+    assert (again.path / "figures" / "overlay_00_0.png").exists()

@@ -11,7 +11,7 @@ import numpy as np
 
 from caescope.analysis.latents import parse_latents
 from caescope.analysis.subject import JudgingOptions, demand_clusters_fit
-from caescope.auditing import Material, audit_into, group_column, slides_among
+from caescope.auditing import Material, audit_into, demand_overlay, group_column, slides_among
 from caescope.cae import CAE
 from caescope.data import assign_splits, load_annotations
 from caescope.data.opening import Source
@@ -25,7 +25,7 @@ from caescope.source_options import SourceOptions, keep_small
 from caescope.staging import demand_free, staged_folder
 from caescope.table import LatentTable, read_latents
 
-JUDGING = (*(field.name for field in fields(JudgingOptions)), "group", "confounders")
+JUDGING = (*(field.name for field in fields(JudgingOptions)), "group", "confounders", "overlay")
 KEPT_FIGURES = ("pairs.png", "loss.png", "errors.png", "extremes.png")
 
 
@@ -75,6 +75,7 @@ def analyze(
     kind = _split_kind(old, table, groups)
     split = assign_splits(len(table), table.split, parsed.seed, groups=groups)
     table = replace(table, split=split)
+    demand_overlay(parsed.overlay, table.columns, table.latents.shape[1])
     demand_clusters_fit(parsed.clusters, int((split == "train").sum()))
     folder = _place_for(latents, out, old, overwrite)
     facts = describe(name, split, parsed.as_dict(), fingerprint_array(table.latents))

@@ -1,6 +1,6 @@
 """From a table of latents to a run folder: judge them, draw, write it all down, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -25,7 +25,7 @@ from caescope.progress import Stages
 from caescope.protocol import describe_protocol
 from caescope.report import write_report
 from caescope.run_folder import write_record
-from caescope.run_options import RunOptions
+from caescope.run_options import OVERLAY, RunOptions
 from caescope.table import LatentTable
 
 PLACE = ("x", "y", "size", "mpp")  # where a tile lies, which is no property of its image
@@ -80,7 +80,7 @@ def audit_into(
     table = replace(table, map=judgement.map, clusters=judgement.assigned)
     table.write(partial / "latents.parquet")
     with stages.stage("figures", "drawing"):
-        _draw(figures_of(partial), table, judgement, material)
+        _draw(figures_of(partial), table, judgement, material, options)
     protocol = describe_protocol(subject, options, metrics)
     seconds = metrics.get("seconds", {}) | stages.total()
     write_record(partial, facts, metrics | {"seconds": seconds, "protocol": protocol})
@@ -133,6 +133,19 @@ def slides_among(columns: Mapping[str, np.ndarray]) -> str | None:
     """Return "slide" where images are known to come from enough slides to divide them, else None."""
     slides = columns.get("slide")
     return "slide" if slides is not None and len(np.unique(slides)) >= len(SPLITS) else None
+
+
+def demand_overlay(names: Sequence[str] | None, columns: Iterable[str], features: int) -> None:
+    """Raise `OptionError` unless tiles can be coloured by these columns of latents.parquet."""
+    latents = [f"z{i:03d}" for i in range(features)]
+    for name in names or ():
+        if name not in (*OVERLAY, "label", "split", *columns, *latents):
+            known = ", ".join(("cluster, error, label", f"{latents[0]} to {latents[-1]}", *columns))
+            raise OptionError(
+                f"overlay must be among {known}",
+                f"{name!r}",
+                "Check the spelling.",
+            )
 
 
 def _confounders(table: LatentTable, options: RunOptions) -> dict[str, np.ndarray]:
@@ -191,12 +204,16 @@ def _say_what_is_left_out(table: LatentTable, judgement: Judgement, stages: Stag
         stages.say("labels: left out of the judgement, which needs 2 to 200 different ones")
     elif missing := int(np.ma.count_masked(table.labels)):
         stages.say(f"labels: missing for {missing:,} images, which are left out of what needs labels")
+    if judgement.groups is not None and judgement.groups.skipped:
+        stages.say(f"slides: not judged as wholes, since {judgement.groups.skipped}")
 
 
 def _name_rows(metrics, table: LatentTable, split: Split, judgement: Judgement, others) -> None:
     """Add to the metrics what follows from names, splits and other models."""
     if "probe" in metrics:
         metrics["probe"]["split"] = split
+    if "slides" in metrics:
+        metrics["slides"]["group"] = split["group"]
     if judgement.clusters is None:
         return
     metrics["clusters"]["medoids"] = {
@@ -208,14 +225,16 @@ def _name_rows(metrics, table: LatentTable, split: Split, judgement: Judgement, 
         stability["models"]["jaccard"] = by_name(stability["models"]["jaccard"])
 
 
-def _draw(folder: Path, table: LatentTable, judgement: Judgement, material: Material) -> None:
+def _draw(
+    folder: Path, table: LatentTable, judgement: Judgement, material: Material, options: RunOptions
+) -> None:
     draw_judgement(folder, table, judgement)
     if material.cae is not None and judgement.clusters is not None:
         draw_decoded(folder, material.cae, table, judgement.variables)
     if material.images is not None and judgement.clusters is not None:
         draw_images(folder, material.images, table, judgement, material.cae)
     if material.slides is not None:
-        draw_overlays(folder, material.slides, table)
+        draw_overlays(folder, material.slides, table, options.overlay or OVERLAY)
 
 
 def figures_of(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from caescope.analyzing import analyze
 from caescope.auditing import (
     Material,
     audit_into,
+    demand_overlay,
     figures_of,
     group_column,
     slides_among,
@@ -18,7 +20,7 @@ from caescope.auditing import (
 )
 from caescope.cae import CAE
 from caescope.data import split_source
-from caescope.encoding import encode_images, encode_to_file
+from caescope.encoding import COLOURS, encode_images, encode_to_file
 from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
@@ -88,6 +90,8 @@ def run(
     demand_clusters_fit(parsed.clusters, n_training)
     parsed = parsed.resolve(images.shape, n_training)
     cae, stages = parsed.new_cae(images.shape), Stages(verbose)
+    known = (*opened.columns, *COLOURS[images.shape[2]])
+    demand_overlay(parsed.overlay, known, prod(cae.encoder.output_shape))
     facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_source(images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
     facts |= {"source_options": where.given(), "skipped": [list(pair) for pair in _skipped(opened)]}

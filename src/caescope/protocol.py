@@ -31,6 +31,7 @@ def describe_protocol(
         **_of_probes(subject, options),
         **_of_maps(parts["train"], options),
         **_of_clusters(parts["train"], options, metrics),
+        **_of_groups(parts["train"], options, metrics.get("slides", {})),
     }
     return {name: facts for name, facts in protocol.items() if _holds(metrics, name)}
 
@@ -90,6 +91,22 @@ def _of_clusters(train: str, options: RunOptions, metrics: Mapping[str, Any]) ->
             "kind": INDUCTIVE,
         },
     }
+
+
+def _of_groups(train: str, options: RunOptions, found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how slides or patients were judged as wholes, where they were: their labels alone are unseen."""
+    if "latents" not in found:
+        return {}
+    group, n, folds = found["group"], found["groups"], found["folds"]
+    others = f"all of {n:,} {group}s but one" if n == folds else f"nine tenths of {n:,} {group}s"
+    facts = {
+        "fitted_on": f"{others} and their labels; latents and clusters on {train}, without labels",
+        "measured_on": f"the {group}s left out: inductive for their labels; transductive for the latents and "
+        "clusters, which were fitted on train images of them, too",
+        "kind": INDUCTIVE,
+        "seed": options.seed,
+    }
+    return {"slides": facts}
 
 
 def _holds(metrics: Mapping[str, Any], name: str) -> bool:

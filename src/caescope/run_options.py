@@ -10,6 +10,7 @@ from caescope.model.network import BATCH_SIZE
 from caescope.model.precision import parse_precision
 from caescope.parsing import parse_integer, parse_seed
 
+OVERLAY = ("cluster", "error")
 FEWEST_EPOCHS = 5
 FEWEST_STEPS = {"small": 5000, "large": 2000}  # fewer, and PCA rebuilds small images better
 LARGE_IMAGE = 64
@@ -24,8 +25,10 @@ class RunOptions:
     that large).
     ``map`` and those after it are `caescope.analysis.subject.JudgingOptions`, but for ``group``, the name of
     the column whose values (slides, patients) are never divided between train and test images;
-    ``confounders``, the columns to look for in the latents, or None for all; and ``models``, how many
-    autoencoders are trained, each with a seed of its own, to see whether the same clusters come back.
+    ``confounders``, the columns to look for in the latents, or None for all; ``overlay``, the columns of
+    latents.parquet that tiles are coloured by on their slides, or None for cluster and error; and ``models``,
+    how many autoencoders are trained, each with a seed of its own, to see whether the same clusters come
+    back.
     """
 
     latent_features: int | None = 20
@@ -49,6 +52,7 @@ class RunOptions:
     stability: int = 5
     group: str | None = None
     confounders: tuple[str, ...] | None = None
+    overlay: tuple[str, ...] | None = None
     models: int = 1
 
     def as_dict(self) -> dict[str, Any]:

@@ -82,6 +82,16 @@ class LatentTable:
         columns = dict(self.columns)
         return replace(self, labels=columns.pop(name), columns=columns)
 
+    def column(self, name: str) -> np.ndarray | None:
+        """Return a column by its name in the file, shape (n,), or None where there is none.
+
+        Examples
+        --------
+        >>> LatentTable(np.array(["a", "b"]), np.array([[1.0, 2.0], [3.0, 4.0]])).column("z001").tolist()
+        [2.0, 4.0]
+        """
+        return self._columns().get(name)
+
     def write(self, path: str | os.PathLike) -> Path:
         """Write the table as Parquet, all of it or nothing."""
         path = Path(path)
@@ -91,12 +101,15 @@ class LatentTable:
         return path
 
     def _cells(self) -> dict[str, Any]:
+        return {name: _nullable(values) for name, values in self._columns().items()}
+
+    def _columns(self) -> dict[str, np.ndarray]:
         columns: dict[str, Any] = {"id": self.ids, "split": self.split, "label": self.labels}
         columns |= {f"z{i:03d}": self.latents[:, i] for i in range(self.latents.shape[1])}
         if self.map is not None:
             columns |= {"map_x": self.map[:, 0], "map_y": self.map[:, 1]}
         columns |= {"cluster": self.clusters, "error": self.errors, **self.columns}
-        return {name: _nullable(values) for name, values in columns.items() if values is not None}
+        return {name: values for name, values in columns.items() if values is not None}
 
 
 def read_latents(path: str | os.PathLike) -> LatentTable:

@@ -126,6 +126,49 @@ def balanced_interval(correct, codes, groups=None, seed: int = 0) -> Interval:
     return _percentiles(np.nanmean([_resampled(*total, seed) for total in totals], axis=0))
 
 
+def mean_recall_interval(correct, codes) -> Interval:
+    r"""Return the 95 % interval of a balanced accuracy measured on few, such as slides.
+
+    Each class has its Wilson interval from :math:`l_c` to :math:`u_c` around its recall :math:`r_c`; the mean
+    over k classes lies :math:`\sqrt{\sum_c (r_c - l_c)^2} / k` above the lower end, and the upper one
+    likewise. Unlike that of `balanced_interval`, it keeps a width where every answer is right.
+
+    Parameters
+    ----------
+    correct : array_like, shape (n_images,), bool
+    codes : array_like, shape (n_images,), int
+        The true class of each image.
+
+    Returns
+    -------
+    (float, float), in [0, 1]
+
+    Raises
+    ------
+    DataError
+        If there are no answers, or codes are not one for each of them.
+
+    References
+    ----------
+    Zou, Huang and Zhang, "A note on confidence interval estimation for a linear function of binomial
+    proportions", Computational Statistics & Data Analysis 53, 2009.
+
+    Examples
+    --------
+    >>> low, high = mean_recall_interval([True] * 10, [0] * 5 + [1] * 5)
+    >>> round(low, 4), high
+    (0.6928, 1.0)
+    """
+    right = np.asarray(correct, bool)
+    _demand_alike(codes, "codes", right)
+    parts = [right[np.asarray(codes) == code] for code in np.unique(codes)] or [right]
+    low, high = np.transpose([accuracy_interval(part) for part in parts])
+    recalls = np.array([part.mean() for part in parts])
+    mean, n_classes = recalls.mean(), len(parts)
+    below, above = (np.linalg.norm(recalls - ends) / n_classes for ends in (low, high))
+    return float(mean - below), float(mean + above)
+
+
 def _totals(values: np.ndarray, groups, counted=None) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of the values, and how many they are, in each group, or of each image alone."""
     counted = np.ones(len(values)) if counted is None else np.asarray(counted, np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 
 from caescope.analysis.clustering import Clusters
 from caescope.analysis.confounders import judge_confounders
+from caescope.analysis.group_level import GroupJudgement, judge_groups
 from caescope.analysis.judging_clusters import (
     by_name,
     compare_clusterings,
@@ -49,6 +50,8 @@ class Judgement:
         The cluster of every image; -1 is none.
     medoids : dict
         Cluster: the row of its most central train image.
+    groups : GroupJudgement or None
+        Slides or patients as wholes; None without groups or labels.
     """
 
     metrics: dict[str, Any]
@@ -59,6 +62,7 @@ class Judgement:
     clusters: Clusters | None = None
     assigned: np.ndarray | None = None
     medoids: Mapping[int, int] = field(default_factory=dict)
+    groups: GroupJudgement | None = None
 
 
 def judge(subject: Subject, options: JudgingOptions | None = None, stage: Stage | None = None) -> Judgement:
@@ -93,6 +97,7 @@ def judge(subject: Subject, options: JudgingOptions | None = None, stage: Stage 
     options = parse_judging_options(options or JudgingOptions())
     stage = stage or (lambda _name, _detail: nullcontext())
     subject = replace(subject, latents=flatten_latents(subject.latents))
+    given = subject.labels
     found = Judgement({}, audit_latents(subject.latents))
     found.metrics["latents"] = _variables(found.variables)
     if found.variables["dead"] == found.variables["features"]:
@@ -113,6 +118,9 @@ def judge(subject: Subject, options: JudgingOptions | None = None, stage: Stage 
     if subject.columns or subject.groups is not None:
         with stage("confounders", ", ".join(subject.columns)):
             found.metrics["confounders"] = _confounders(found, subject, options)
+    if subject.groups is not None and given is not None:
+        with stage("slides", "each as a whole, left out in turn"):
+            found = _judge_groups(found, replace(subject, labels=given), options)
     return found
 
 
@@ -245,6 +253,16 @@ def _stability(found: Judgement, subject: Subject, options: JudgingOptions) -> d
     )
     unstable = [str(cluster) for cluster in judged["unstable"]]
     return judged | {name: by_name(judged[name]) for name in ("jaccard", "halves")} | {"unstable": unstable}
+
+
+def _judge_groups(found: Judgement, subject: Subject, options: JudgingOptions) -> Judgement:
+    """Ask slides or patients as wholes, of all splits; few have labels enough to leave any of them aside."""
+    judged = judge_groups(
+        subject.latents, found.assigned, subject.groups, subject.labels, subject.baselines, options.seed
+    )
+    if judged.facts:
+        found.metrics["slides"] = judged.facts
+    return replace(found, groups=judged)
 
 
 def _confounders(found: Judgement, subject: Subject, options: JudgingOptions) -> dict[str, Any]:

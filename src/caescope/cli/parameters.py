@@ -169,6 +169,13 @@ judging_options = _group(
         help="Columns to look for in the latents.  [default: all]",
     ),
     click.option(
+        "--overlay",
+        metavar="NAME,NAME",
+        callback=_split_names,
+        help="What tiles are coloured by on their slides: cluster, error, label, a latent such as z003, or a "
+        "column.  [default: cluster,error]",
+    ),
+    click.option(
         "--stability",
         type=int,
         default=5,

@@ -11,6 +11,7 @@ from caescope.plots.style import palette
 from caescope.table import LatentTable
 
 MOST_CLASSES = 1000
+OWN = ("cluster", "label", "split")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +74,14 @@ def parse_classes(table: LatentTable, value: str, names: Mapping | None = None) 
 
 
 def _column(table: LatentTable, value: str) -> np.ndarray:
-    own = {"cluster": table.clusters, "label": table.labels, "split": table.split}
-    known = {name: values for name, values in {**own, **table.columns}.items() if values is not None}
-    if value not in known:
+    if (values := table.column(value)) is None:
+        known = [name for name in (*OWN, *table.columns) if table.column(name) is not None]
         raise OptionError(
             "value must be a column of the table",
             f"{printable(str(value), 60)!r}, which is none of {printable(', '.join(known)) or '(none)'}",
             "Check the spelling, or cluster the latents first.",
         )
-    return known[value]
+    return values
 
 
 def _name(entry, value: str, names: Mapping) -> str:

@@ -11,6 +11,7 @@ from caescope.figures.saving import save_png
 from caescope.metrics import contingency
 from caescope.table import LatentTable
 
+MOST_GROUPS = 40  # rows of a heat map that fits a page
 MOST_COLUMN_MAPS = 6  # maps coloured by what else is known; more would bury the rest of a report
 PROBE_NAMES = {
     "logistic_ovr": "one-versus-rest logistic",
@@ -30,6 +31,8 @@ def draw_judgement(folder: Path, table: LatentTable, judgement: Judgement) -> No
     if judgement.probes is not None:
         _draw_probes(folder, judgement)
         _draw_labels(folder, table, judgement)
+    if "slides" in judgement.metrics:
+        _draw_groups(folder, judgement)
 
 
 def _draw_variables(folder: Path, judgement: Judgement) -> None:
@@ -112,6 +115,25 @@ def _draw_clusters(folder: Path, metrics: dict[str, Any]) -> None:
     }
     if columns:
         save_png(folder, "confounders", plots.plot_confounders(columns))
+
+
+def _draw_groups(folder: Path, judgement: Judgement) -> None:
+    """Draw the clusters of whole slides or patients by label; of very many, a choice spread over all."""
+    assert judgement.groups is not None
+    found, labels = judgement.groups.aggregate, judgement.groups.labels
+    names = sorted({str(label) for label in labels if label is not None})
+    places = [len(names) if label is None else names.index(str(label)) for label in labels]
+    order = np.argsort(places, kind="stable")
+    shown = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_GROUPS)).round().astype(int))]
+    name = judgement.metrics["slides"]["group"]
+    ax = plots.plot_group_clusters(
+        found.shares[shown],
+        [found.names[row] for row in shown],
+        found.clusters,
+        [labels[row] for row in shown],
+        name=name if len(shown) == len(order) else f"{name}, {len(shown)} of {len(order):,}",
+    )
+    save_png(folder, "group_clusters", ax)
 
 
 def shown_labels(labels: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Figures on the slides that tiles were cut from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,37 @@ from caescope.table import LatentTable
 
 MOST_SLIDES = 6  # whose overlays a report shows
 LARGEST_SIDE = 1000  # pixels of a thumbnail
+MOST_CATEGORIES = 20  # different numbers that are told apart by colours of their own
 
 
-def draw_overlays(folder: Path, source: Any, table: LatentTable) -> None:
-    """Draw the clusters and the error of tiles on the first few slides, where the source is of slides."""
+def draw_overlays(folder: Path, source: Any, table: LatentTable, names: Sequence[str]) -> None:
+    """Draw columns of the table on the first few slides, where the source is of slides.
+
+    The figure ``overlay_02_1`` is the third slide, coloured by the second of ``names``.
+    """
     if not hasattr(source, "thumbnails") or table.clusters is None:
         return
-    clusters = np.ma.masked_less(table.clusters, 0)
+    shown = {k: _values_of(table, name) for k, name in enumerate(names) if table.column(name) is not None}
+    slides = np.asarray(table.columns["slide"])
     for i, (title, thumbnail, scale) in enumerate(source.thumbnails(MOST_SLIDES, LARGEST_SIDE)):
-        rows = np.flatnonzero(np.asarray(table.columns["slide"]) == title)
+        rows = np.flatnonzero(slides == title)
         x, y, size = (np.asarray(table.columns[name])[rows] for name in ("x", "y", "size"))
-        known = np.unique(clusters.compressed()).tolist()
-        of_clusters = plots.plot_overlay(
-            thumbnail, x, y, size, clusters[rows], scale, name="cluster", categories=known, title=title
-        )
-        save_png(folder, f"overlay_{i:02d}", of_clusters)
-        if table.errors is not None:
-            errors = table.errors[rows]
-            of_errors = plots.plot_overlay(
-                thumbnail, x, y, size, errors, scale, kind="number", name="squared error", title=title
-            )
-            save_png(folder, f"overlay_error_{i:02d}", of_errors)
+        for k, (values, look) in shown.items():
+            drawn = plots.plot_overlay(thumbnail, x, y, size, values[rows], scale, title=title, **look)
+            save_png(folder, f"overlay_{i:02d}_{k}", drawn)
+
+
+def _values_of(table: LatentTable, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return a column and how it is drawn: numbers with a colour bar, texts and few numbers with a legend."""
+    values = table.column(name)
+    assert values is not None
+    if name == "cluster":
+        values = np.ma.masked_less(values, 0)
+    known = np.unique(np.ma.compressed(values))
+    called = {"error": "squared error"}.get(name, name)
+    if name not in ("cluster", "label") and known.dtype.kind in "iuf" and len(known) > MOST_CATEGORIES:
+        return values, {"kind": "number", "name": called}
+    return values, {"name": called, "categories": known.tolist()}
 
 
 def draw_plan(path: Path, planned: Any) -> None:

@@ -7,6 +7,7 @@ Nothing here computes a result or changes matplotlib's global state. Where a pic
 from caescope.plots.cards import plot_cluster_card
 from caescope.plots.clusters import plot_cluster_labels, plot_cluster_sheet, plot_gini
 from caescope.plots.curves import plot_explained_variance, plot_latent_std, plot_loss
+from caescope.plots.groups import plot_group_clusters
 from caescope.plots.heatmaps import plot_confusion
 from caescope.plots.images import plot_paired_imgs, plot_sample_imgs
 from caescope.plots.latents import plot_correlation, plot_sweeps
@@ -28,6 +29,7 @@ __all__ = [
     "plot_errors",
     "plot_explained_variance",
     "plot_gini",
+    "plot_group_clusters",
     "plot_latent_std",
     "plot_loss",
     "plot_map",

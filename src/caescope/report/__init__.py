@@ -60,7 +60,7 @@ def write_report(run: str | os.PathLike) -> Path:
         probes=probe_rows(metrics),
         clusters=cluster_rows(metrics, figures),
         column_maps=column_maps(metrics, figures),
-        overlays=overlays(figures),
+        overlays=overlays(figures, facts.get("options", {})),
     )
     path = Path(run) / "report.html"
     write_atomically(path, text.encode())

@@ -37,6 +37,7 @@ LOGISTIC = {
     "confusion": [[NUMBER]],
     "report": {"accuracy": object, str: EACH},
 }
+WHOLE = dict.fromkeys(("accuracy", "balanced"), NUMBER) | {"interval": {str: PAIR}}
 KEPT = {"trustworthiness": NUMBER, "preservation": NUMBER, "neighbours": NUMBER, "fitted": NUMBER}
 RERUNS = {"ari_mean": NUMBER, "ari_least": NUMBER, "jaccard": EACH}
 METRICS = {
@@ -116,6 +117,26 @@ METRICS = {
         },
         "skipped": {str: str},
         "followed": [SCALAR],
+    },
+    "slides": {
+        "group": SCALAR,
+        "groups": NUMBER,
+        "images": NUMBER,
+        "labels": EACH,
+        "single": [SCALAR],
+        "unlabelled": NUMBER,
+        "skipped": str,
+        "folds": NUMBER,
+        "repeats": NUMBER,
+        **dict.fromkeys(("latents", "clusters", "commonest"), WHOLE),
+        "baselines": {str: WHOLE},
+        "shuffled": {
+            "times": NUMBER,
+            "p": NUMBER,
+            "accuracy": NUMBER,
+            "balanced": NUMBER,
+            "range": {str: PAIR},
+        },
     },
     "seconds": EACH,
     "protocol": {str: {str: object}},

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from caescope.report.formatting import in_order
+from caescope.report.formatting import in_order, visible
 from caescope.report.reading import Figure
 
 PROBES = ("logistic_ovr", "logistic_multinomial", "knn")
@@ -92,10 +92,15 @@ def column_maps(metrics: Mapping, figures: Mapping[str, Figure]) -> dict[str, st
     return {name: f"map_column_{i}" for i, name in enumerate(columns) if f"map_column_{i}" in figures}
 
 
-def overlays(figures: Mapping[str, Figure]) -> list[str]:
-    """Return the figures on slides, both of one slide beside each other."""
-    names = [name for name in figures if name.startswith("overlay_")]
-    return sorted(names, key=lambda name: (name.rpartition("_")[2], name))
+def overlays(figures: Mapping[str, Figure], options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures on slides, those of one slide beside each other: name, and what colours it."""
+    names = options.get("overlay") or ("cluster", "error")
+    numbers = {name: re.fullmatch(r"overlay_\d+_(\d+)", name, re.ASCII) for name in sorted(figures)}
+    return [
+        (name, visible(str(names[k])))
+        for name, match in numbers.items()
+        if match and (k := int(match[1])) < len(names)
+    ]
 
 
 def _sheets(figures: Mapping[str, Figure]) -> dict[str, Figure]:

@@ -42,7 +42,7 @@ def summarise(metrics: Mapping[str, Any], facts: Mapping[str, Any] | None = None
     return [
         _what_was_done(metrics, facts.get("n_images", {})),
         _rebuilding(metrics),
-        _knowledge(metrics) or _usage(metrics.get("latents", {})),
+        _knowledge(metrics) or _of_groups(metrics) or _usage(metrics.get("latents", {})),
         _clusters(metrics),
         next(warnings_of(metrics), None) or _nothing_alarming(metrics),
     ]
@@ -110,6 +110,22 @@ def _knowledge(metrics: Mapping) -> str | None:
     if chance is not None and interval[0] <= chance and knows_labels(metrics):
         extra = ", although it tells the rarer labels apart better than chance"
     return f"{sentence}{', which is ' + _compared(interval, rivals) if rivals else ''}{extra}."
+
+
+def _of_groups(metrics: Mapping) -> str | None:
+    """Return what whole slides or patients tell of their labels, where single images were not asked."""
+    found = metrics.get("slides", {})
+    best, group = found.get("latents", {}), found.get("group", "group")
+    if "accuracy" not in best or "groups" not in found:
+        return None
+    interval = best.get("interval", {}).get("accuracy")
+    sure = f" (95% interval {between(interval, '.1%')})" if interval else ""
+    lucky = found.get("shuffled", {}).get("p", 0) > 0.05
+    return (
+        f"A simple model that sees only the mean of these numbers over each {group} names the right label "
+        f"for {written(best['accuracy'], '.1%')} of {counted(found['groups'], str(group))} that it did not "
+        f"learn from{sure}{', which may be luck' if lucky else ''}."
+    )
 
 
 def _baselines(metrics: Mapping) -> Iterator[Rival]:
@@ -198,10 +214,10 @@ def _map_only(metrics: Mapping) -> Iterator[str]:
 
 def _nothing_alarming(metrics: Mapping) -> str:
     open_questions = [
-        *(["no labels"] if "probe" not in metrics else []),
+        *(["no labels"] if "probe" not in metrics and _of_groups(metrics) is None else []),
         *(["no column such as slide or scanner"] if not _categories(metrics) else []),
     ]
-    missing = f"there {'were' if 'probe' not in metrics else 'was'} {listed(open_questions, 'and')}"
+    missing = f"there {'were' if 'no labels' in open_questions else 'was'} {listed(open_questions, 'and')}"
     ending = (
         "no figure here can tell whether what the numbers follow is what matters to you, so look at the "
         "images of each cluster before you believe in it."
