@@ -202,7 +202,7 @@ def test_fit_and_encode_give_what_run_gives(drawn, tmp_path):
     first = read_latents(run(drawn[0], tmp_path / "run", **QUICK).path / "latents.parquet")
     cae = fit(drawn[0], tmp_path / "model", **QUICK)
     assert sorted(file.name for file in cae.path.iterdir()) == ["decoder.h5", "encoder.h5", "params.yaml"]
-    table = encode(tmp_path / "model", drawn[0], tmp_path / "z.parquet", verbose=0)
+    table = read_latents(encode(tmp_path / "model", drawn[0], tmp_path / "z.parquet", verbose=0))
     again = read_latents(tmp_path / "z.parquet")
     for found in (table, again):
         np.testing.assert_allclose(found.latents, first.latents, atol=1e-5)
@@ -229,7 +229,7 @@ def test_encoding_a_folder_gives_what_its_images_in_memory_give(made, tiles, tmp
     monkeypatch.setattr(
         "caescope.encoding.images_at_a_time", lambda *_: 3
     )  # many blocks, the last one smaller
-    streamed = encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0)
+    streamed = read_latents(encode(made.path / "model", folder, tmp_path / "z.parquet", verbose=0))
     cae = CAE(path=made.path / "model", load=True)
     np.testing.assert_allclose(streamed.latents, cae.encoder.predict(images), atol=1e-5)
     errors = np.square(cae.model.predict(images) - images / 255).mean(axis=(1, 2, 3))

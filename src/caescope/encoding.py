@@ -127,7 +127,8 @@ def _describe_job(cae: CAE, images: Source) -> dict[str, str | int]:
     for array in cae.model.get_weights():
         weights.update(np.ascontiguousarray(array).data)
     for column in (images.ids, images.split, images.labels, *images.columns.values()):
-        known.update(repr(None if column is None else column.tolist()).encode())
+        for rows in blocks_of(len(images), PART_IMAGES):
+            known.update(repr(None if column is None else column[rows].tolist()).encode())
     return {
         "model": weights.hexdigest(),
         "images": known.hexdigest(),

@@ -30,7 +30,6 @@ from caescope.run_options import parse_run_options
 from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import demand_free, staged_folder
 from caescope.steps import other_models, train
-from caescope.table import LatentTable, read_latents
 
 __all__ = ["analyze", "encode", "fit", "run"]
 
@@ -154,7 +153,7 @@ def encode(
     verbose: int | str = "auto",
     device: str = "auto",
     **options: Any,
-) -> LatentTable:
+) -> Path:
     """Write the latents and the reconstruction error of every image as Parquet.
 
     The images of a folder are read while others are being encoded, and never all in memory. What is done is
@@ -175,7 +174,8 @@ def encode(
 
     Returns
     -------
-    LatentTable
+    pathlib.Path
+        The file; `caescope.table.read_latents` reads it, which needs memory for all of its rows.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def encode(
         )
     cae = CAE(path=model, load=True, device=device)
     encode_to_file(cae, parse_source_options(options).find(source, labels), Path(out), Stages(verbose))
-    return read_latents(out)
+    return Path(out)
 
 
 def _skipped(source: Any) -> Sequence[tuple[str, str]]:

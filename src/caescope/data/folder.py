@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -127,9 +128,12 @@ class FolderSource:
         return [(name, reason) for name, reason in zip(self.ids.tolist(), reasons, strict=True) if reason]
 
     def stamp(self) -> str:
-        """Return the size and age of each file, and what is done to the images, as text."""
-        files = (os.stat(self._path(name)) for name in self.ids.tolist())
-        return repr(([(file.st_size, file.st_mtime_ns) for file in files], self.fit))
+        """Return a digest of the size and age of each file, and what is done to the images, as text."""
+        digest = sha256()
+        for name in self.ids:
+            file = os.stat(self._path(name))
+            digest.update(f"{file.st_size} {file.st_mtime_ns};".encode())
+        return f"{digest.hexdigest()} {self.fit!r}"
 
     def take(self, indices) -> "FolderSource":
         """Return the source of the images at ``indices`` (integers, a slice or a mask) alone."""
