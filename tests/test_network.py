@@ -9,6 +9,8 @@ from caescope.callbacks import Callback, History
 from caescope.errors import DataError, ModelError, OptionError, TrainingError
 from caescope.model.memory import batches_of
 from caescope.model.optimizers import OPTIMIZERS, make_optimizer
+from caescope.model.summary import _rows
+from caescope.model.weights import layers_of
 
 SHAPE = (12, 12, 1)
 
@@ -259,6 +261,18 @@ def test_summary_lists_layers_and_counts_weights(capsys):
         assert piece in printed
     assert repr(cae.decoder) == "<decoder: 20 → 28 × 28 × 1, 17,697 weights>"
     assert cae.model.count_params() == cae.encoder.count_params() + cae.decoder.count_params()
+
+
+@pytest.mark.parametrize("options", [{}, {"latent_features": None}, {"stride": (1, 2), "pool": (3, 1)}])
+def test_summary_tells_the_shapes_that_layers_really_put_out(options):
+    cae = CAE(**({"input_shape": (10, 14, 3), "latent_features": 5, "filters": [4, 6]} | options), seed=0)
+    for network in (cae.encoder, cae.decoder):
+        shapes = []
+        for _, layer in layers_of(network.module):
+            layer.register_forward_hook(lambda _, __, output, shapes=shapes: shapes.append(output.shape[1:]))
+        network.module(torch.zeros((1, *network.input_shape)))
+        last = [shape if len(shape) == 1 else (*shape[1:], shape[0]) for shape in shapes]
+        assert [row[2] for row in _rows(network)] == [tuple(shape) for shape in last]
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ HOSTILE = {
     external_storage: "values that lie in another file",
     virtual_dataset: "values that lie in another file",
     absurd_size: "must hold weights of the shapes",
-    oversized_chunk: "chunks larger than the weights in them",
+    oversized_chunk: "weights in chunks",
     circle: "a group that comes twice",
     missing_tensor: "no bias:0",
     extra_tensor: "must hold weights of the shapes",
@@ -299,12 +299,13 @@ def test_weights_must_be_finite_floats_of_the_right_shape(folder, value, piece):
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_weights_of_other_precision_are_read(folder, dtype):
     put(np.array([0.5, -2], dtype))(folder)
+    rewrite(folder, weights_sha256="absent", caescope_version="absent")
     assert load_model(folder)[1][1].tolist() == [0.5, -2]
 
 
 def test_bits_that_flip_never_end_in_anything_but_our_error(folder, rng):
     whole = (folder / "encoder.h5").read_bytes()
-    for _ in range(200):
+    for _ in range(50):
         spoiled = bytearray(whole)
         for place in rng.integers(0, len(whole), 3):
             spoiled[place] ^= 1 << int(rng.integers(8))
@@ -351,7 +352,8 @@ caescope_version: 0.1.0
 def test_params_of_format_1_are_read(folder):
     before = load_model(folder)[0]
     (folder / "params.yaml").write_text(FORMAT_1)
-    assert load_model(folder)[0] == before
+    with pytest.warns(UserWarning, match="whether its three files belong together"):
+        assert load_model(folder)[0] == before
 
 
 def test_saving_again_replaces_the_three_files_and_nothing_else(folder):

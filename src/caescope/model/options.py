@@ -1,6 +1,8 @@
 """What makes one autoencoder differ from another, parsed once."""
 
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -126,14 +128,14 @@ def _parse_activation(name) -> str:
 
 def _positive_integers(name: str, values) -> tuple[int, ...]:
     try:
-        values = tuple(values)
+        sizes = () if isinstance(values, (str, bytes, Set, Mapping)) else tuple(values)
     except TypeError:
-        values = ()
-    if not values:
+        sizes = ()
+    if not sizes:
         raise OptionError(
             f"{name} must be a sequence of positive integers", f"{name}={values!r}", "Use (8, 16)."
         )
-    return tuple(parse_integer(value, name) for value in values)
+    return tuple(parse_integer(size, name) for size in sizes)
 
 
 def _pair(name: str, value) -> Pair:
@@ -149,16 +151,24 @@ def _pair(name: str, value) -> Pair:
 
 
 MAX_WEIGHTS = 2**31
+MAX_STAGES = 1000
 
 
 def _check_size(options: Options) -> Options:
     """Refuse networks that no machine could hold, before any memory is asked for."""
-    largest = max(prod(options.padded_shape), prod(options.stage_shape) * (options.latent_features or 1))
+    if len(options.filters) > MAX_STAGES:
+        raise OptionError(
+            f"filters must be at most {MAX_STAGES:,} numbers", f"{len(options.filters):,}", "Use (8, 16)."
+        )
+    dense = prod(options.stage_shape) * (options.latent_features or 1)
+    channels = pairwise((options.input_shape[2], *options.filters))
+    convolutions = [prod(options.kernel) * before * after for before, after in channels]
+    largest = max(prod(options.padded_shape), dense, *convolutions)
     if largest <= MAX_WEIGHTS:
         return options
     raise OptionError(
         f"An autoencoder must stay below {MAX_WEIGHTS:,} weights in a layer and pixels in a padded image",
         f"input_shape={options.input_shape}, filters={options.filters}, pool={options.pool}, "
-        f"latent_features={options.latent_features}",
+        f"kernel={options.kernel}, latent_features={options.latent_features}",
         "Use fewer latent features, or more stages so that less is left to flatten.",
     )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import torch
 from caescope.errors import ModelError
 from caescope.files import write_atomically
 from caescope.model.architecture import Decoder, Encoder
-from caescope.model.hdf5 import format_weights, read_weights
+from caescope.model.hdf5 import format_weights, hash_weights, read_weights_and_writer
 from caescope.model.options import Options
-from caescope.model.params import format_params, read_params
+from caescope.model.params import format_params, read_facts, read_options
 from caescope.model.weights import get_weights, layer_names, weight_shapes
 
 FILES = ("encoder.h5", "decoder.h5", "params.yaml")
@@ -32,10 +33,12 @@ def save_model(folder: str | os.PathLike, options: Options, encoder: Encoder, de
         If the folder cannot be written.
     """
     folder = Path(folder)
+    weights = {"encoder": get_weights(encoder), "decoder": get_weights(decoder)}
+    hashes = {part: hash_weights(arrays) for part, arrays in weights.items()}
     contents = {
-        "encoder.h5": format_weights(layer_names(encoder), get_weights(encoder)),
-        "decoder.h5": format_weights(layer_names(decoder), get_weights(decoder)),
-        "params.yaml": format_params(options, version("caescope")),
+        "encoder.h5": format_weights(layer_names(encoder), weights["encoder"]),
+        "decoder.h5": format_weights(layer_names(decoder), weights["decoder"]),
+        "params.yaml": format_params(options, version("caescope"), hashes),
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -78,23 +81,39 @@ def _replace_files(new: Path, folder: Path, old: Path) -> None:
 def load_model(folder: str | os.PathLike) -> tuple[Options, list[np.ndarray], list[np.ndarray]]:
     """Return the options, the encoder's weights and the decoder's weights of a model folder.
 
+    Weights that caescope wrote must be those that params.yaml was saved with. Of folders saved before there
+    were hashes nobody can tell, and a `UserWarning` says so; weights that Keras wrote are taken as they are.
+
     Raises
     ------
     ModelError, FileFormatError
-        If a file is missing, damaged, or does not fit the others.
+        If a file is missing, damaged, leads out of the folder, or does not fit the others.
     """
     folder = Path(folder)
-    if missing := [name for name in sorted(FILES) if not (folder / name).is_file()]:
+    if missing := [name for name in sorted(FILES) if not os.path.lexists(folder / name)]:
         raise ModelError(
             f"{folder} must be a model folder with {', '.join(sorted(FILES))}",
             f"no {', '.join(missing)}" if folder.is_dir() else "no such folder",
             "Check the path, or save the model again.",
         )
-    options = read_params(folder / "params.yaml")
+    facts = read_facts(folder / "params.yaml")
+    options = read_options(folder / "params.yaml", facts)
+    if "caescope_version" in facts and "weights_sha256" not in facts:
+        text = f"{folder} does not tell whether its three files belong together: save the model again"
+        warnings.warn(text, UserWarning, stacklevel=3)
     with torch.device("meta"):
-        encoder, decoder = Encoder(options), Decoder(options)
-    return (
-        options,
-        read_weights(folder / "encoder.h5", weight_shapes(encoder)),
-        read_weights(folder / "decoder.h5", weight_shapes(decoder)),
-    )
+        parts = {"encoder": Encoder(options), "decoder": Decoder(options)}
+    encoder, decoder = (_load_part(folder, name, module, facts) for name, module in parts.items())
+    return options, encoder, decoder
+
+
+def _load_part(folder: Path, part: str, module: Encoder | Decoder, facts: dict) -> list[np.ndarray]:
+    path = folder / f"{part}.h5"
+    arrays, ours = read_weights_and_writer(path, weight_shapes(module))
+    if ours and "weights_sha256" in facts and facts["weights_sha256"][part] != hash_weights(arrays):
+        raise ModelError(
+            f"{path} must hold the weights that params.yaml was saved with",
+            "others, of which weights_sha256 differs",
+            "Take all three files from the same save, or save the model again.",
+        )
+    return arrays

@@ -1,11 +1,13 @@
 """The table that ``summary()`` prints."""
 
 import sys
+from collections.abc import Iterator
 
-import torch
 from rich.table import Table
 from torch import nn
 
+from caescope.model.architecture import Decoder, Encoder
+from caescope.model.weights import layers_of
 from caescope.progress import plain_console
 
 
@@ -22,28 +24,23 @@ def summarize(network) -> None:
 
 
 def _rows(network) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """Run one empty item through the network and note what every layer makes of it."""
-    rows = []
+    """Tell what every layer makes of one item; nothing is computed, for images can be large."""
+    return [row for part in network.module.modules() for row in _rows_of(part)]
 
-    def note(name: str):
-        def hook(layer, _, output):
-            is_convolution = isinstance(layer, nn.Conv2d)
-            shape = tuple(output.permute(0, 2, 3, 1).shape[1:] if is_convolution else output.shape[1:])
-            kind = f"convolution {'×'.join(map(str, layer.kernel_size))}" if is_convolution else "dense"
-            rows.append((name, kind, shape, sum(weight.numel() for weight in layer.parameters())))
 
-        return hook
-
-    layers = [
-        (name, layer)
-        for name, layer in network.module.named_modules()
-        if isinstance(layer, (nn.Conv2d, nn.Linear))
-    ]
-    handles = [layer.register_forward_hook(note(name)) for name, layer in layers]
-    try:
-        with torch.inference_mode():
-            network.module(torch.zeros((1, *network.input_shape), device=network.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return rows
+def _rows_of(part: nn.Module) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
+    if not isinstance(part, (Encoder, Decoder)):
+        return
+    options, encodes = part.options, isinstance(part, Encoder)
+    height, width, _ = options.padded_shape if encodes else options.stage_shape
+    for name, layer in layers_of(part):
+        count = sum(weight.numel() for weight in layer.parameters())
+        if isinstance(layer, nn.Linear):
+            yield name, "dense", (layer.out_features,), count
+            continue
+        shrink, step = (layer.stride, options.pool) if encodes else ((1, 1), (1, 1))
+        growth = (1, 1) if encodes else options.downsampling
+        height, width = height * growth[0] // shrink[0], width * growth[1] // shrink[1]
+        kind = f"convolution {'×'.join(map(str, layer.kernel_size))}"
+        yield name, kind, (height, width, layer.out_channels), count
+        height, width = height // step[0], width // step[1]
