@@ -212,7 +212,7 @@ def test_any_latent_can_colour_the_tiles_on_their_slides(made, tmp_path):
 
 @pytest.mark.parametrize("name", ["z999", "nothing"])
 def test_an_overlay_of_nothing_known_is_refused_before_any_work(made, tmp_path, name):
-    with pytest.raises(OptionError, match="overlay must be among cluster, error, label, z000 to z.*slide"):
+    with pytest.raises(OptionError, match=r"overlay must be among cluster, error, label, z000 to z.*slide"):
         analyze(made.path, tmp_path / "again", overlay=(name,), verbose=0)
     assert not list(tmp_path.iterdir())
 
