@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -230,4 +231,4 @@ def _labels_of(ids: list[str], root: Path) -> list[str] | None:
             f"{len(loose)} images outside, for example {loose[0]}",
             "Move them into a sub-folder of their own.",
         )
-    return [PurePosixPath(name).parts[0] for name in ids]
+    return [intern(name.partition("/")[0]) for name in ids]  # one text for each class, not for each image

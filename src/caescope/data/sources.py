@@ -263,11 +263,12 @@ def _parse_split(split: Any, n_images: int) -> np.ndarray:
 
 
 def _unique(ids: np.ndarray) -> np.ndarray:
-    names, counts = np.unique(ids, return_counts=True)
-    if counts.max() > 1:
+    names = np.sort(ids)
+    if (again := names[1:] == names[:-1]).any():
+        twice = names[again.argmax()]
         raise DataError(
             "ids must be unique",
-            f"{str(names[counts.argmax()])!r} {counts.max()} times",
+            f"{str(twice)!r} {(ids == twice).sum()} times",
             "Give every image a name of its own, for example its path.",
         )
     return ids
