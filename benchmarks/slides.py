@@ -7,6 +7,8 @@ plan      tiles of 128 pixels on 100,000×100,000 at level 0, in a process of it
           colours, so it is opened, its thumbnail read and its tissue found as for any other slide.
 read      tiles of 128 pixels at level 0 from the given slide, on all cores and on one: tiles per second
 resample  the same at 10×, a quarter of the pixels
+encode    how many tiles of 128 pixels with 64 latents are read and encoded, as a share of those that are only
+          read, at several magnifications: latents alone, and with reconstruction errors as `caescope encode`
 """
 
 import argparse
@@ -16,7 +18,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -25,13 +29,17 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
-from caescope.parallel import blocks_of, count_cores, map_in_order
+from caescope.cae import CAE
+from caescope.encoding import block_size, encode_to_file
+from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each
+from caescope.progress import Stages
 from caescope.slides import SlideSource, find_slides, open_slide, plan_tiles
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "slides" / "CMU-1-Small-Region.svs"
 PIECE = 256  # pixels; a piece of glass or of tissue
 FACTORS = (1, 4, 16, 64)
 AT_A_TIME = 32
+MAGNIFICATIONS = {20: 0, 10: 0, 5: 64, 2.5: 112}  # and the overlap, so that a small slide gives enough tiles
 
 
 def write_pyramid(path: Path, side: int) -> None:
@@ -121,6 +129,45 @@ def measure_reading(slide: Path, repeats: int) -> dict[str, float]:
     }
 
 
+def measure_encoding(slide: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Return shares of the speed of reading alone; each repeat measures all three, one after the other."""
+    cae = CAE(input_shape=(128, 128, 3), latent_features=64, filters=(8, 16, 32))
+    found = {}
+    for magnification, overlap in MAGNIFICATIONS.items():
+        source = find_slides(slide, size=128, rule="none", magnification=magnification, overlap=overlap)
+        size = block_size(cae, source)
+        works = {
+            "read": lambda source=source, size=size: read_alone(source.read, len(source), size),
+            "latents": lambda source=source, size=size: read_alone(
+                partial(encode_alone, cae, source), len(source), size
+            ),
+            "errors": lambda source=source: encode_whole(cae, source),
+        }
+        seconds = {name: [] for name in works}
+        for _ in range(repeats):
+            for name, work in works.items():
+                started = time.perf_counter()
+                work()
+                seconds[name].append(time.perf_counter() - started)
+        read = median(seconds["read"])
+        found[f"{magnification}×"] = {name: read / median(seconds[name]) for name in ("latents", "errors")}
+    return found
+
+
+def read_alone(work: Callable[[slice], object], n_tiles: int, size: int) -> None:
+    with one_thread_each():
+        deque(map_in_order(work, blocks_of(n_tiles, size)), 0)
+
+
+def encode_whole(cae: CAE, source: SlideSource) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        encode_to_file(cae, source, Path(folder, "latents.parquet"), Stages(0))
+
+
+def encode_alone(cae: CAE, source: SlideSource, rows: slice) -> None:
+    cae.encoder.predict(source.read(rows))
+
+
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
@@ -131,14 +178,18 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = measure_plan(arguments.side, arguments.repeats)
     reading = measure_reading(arguments.slide, arguments.repeats)
+    encoding = measure_encoding(arguments.slide, arguments.repeats)
     if arguments.json:
-        print(json.dumps({"plan": plan, "tiles per second": reading}, indent=2))
+        print(json.dumps({"plan": plan, "tiles per second": reading, "encoding": encoding}, indent=2))
         return
     table = Table("what", "figure")
     for name, value in plan.items():
         table.add_row(f"plan: {name}", f"{value:,.2f}" if name == "seconds" else f"{value:,.0f}")
     for name, value in reading.items():
         table.add_row(f"{name}: tiles per second", f"{value:,.0f}")
+    for magnification, shares in encoding.items():
+        for name, share in shares.items():
+            table.add_row(f"encode at {magnification}, {name}: share of reading", f"{share:.0%}")
     Console(width=110).print(table)
 
 
