@@ -1,6 +1,7 @@
 """From slides to clusters and back onto the slides, as a pathologist would."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,10 +14,11 @@ from PIL import Image
 from caescope.cli import main
 from caescope.data import find_source, load_tissue
 from caescope.errors import DataError, FileFormatError, OptionError
+from caescope.figures.overlays import _values_of
 from caescope.pipeline import analyze, encode, run
 from caescope.slide_jobs import export, tile
 from caescope.source_options import SourceOptions
-from caescope.table import read_latents
+from caescope.table import LatentTable, read_latents
 
 QUICK = {"epochs": 2, "latent_features": 3, "filters": (4,), "clusters": 3, "stability": 0, "map": "pca"}
 QUICK |= {"verbose": 0, "device": "cpu"}
@@ -208,6 +210,17 @@ def test_any_latent_can_colour_the_tiles_on_their_slides(made, tmp_path):
     assert "The cluster of each tile." not in report
     table = read_latents(again.path / "latents.parquet")
     np.testing.assert_array_equal(table.column("z001"), table.latents[:, 1])
+
+
+def test_errors_and_latents_of_few_tiles_are_still_numbers():
+    table = LatentTable(np.array(["a", "b"]), np.array([[0.25], [1.5]], np.float32), errors=np.ones(2))
+    assert {name: _values_of(table, name)[1].get("kind") for name in ("error", "z000")} == {
+        "error": "number",
+        "z000": "number",
+    }
+    few = replace(table, columns={"grade": np.array([1, 2])}, clusters=np.array([0, -1]))
+    assert _values_of(few, "grade")[1]["categories"] == [1, 2]
+    assert _values_of(few, "cluster")[1]["categories"] == [0]
 
 
 @pytest.mark.parametrize("name", ["z999", "nothing"])

@@ -12,7 +12,7 @@ from caescope.table import LatentTable
 
 MOST_SLIDES = 6  # whose overlays a report shows
 LARGEST_SIDE = 1000  # pixels of a thumbnail
-MOST_CATEGORIES = 20  # different numbers that are told apart by colours of their own
+MOST_CATEGORIES = 20  # different whole numbers that are told apart by colours of their own
 
 
 def draw_overlays(folder: Path, source: Any, table: LatentTable, names: Sequence[str]) -> None:
@@ -33,14 +33,15 @@ def draw_overlays(folder: Path, source: Any, table: LatentTable, names: Sequence
 
 
 def _values_of(table: LatentTable, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return a column and how it is drawn: numbers with a colour bar, texts and few numbers with a legend."""
+    """Return a column and how to draw it: with a colour bar, or few whole numbers and texts with a legend."""
     values = table.column(name)
     assert values is not None
     if name == "cluster":
         values = np.ma.masked_less(values, 0)
     known = np.unique(np.ma.compressed(values))
     called = {"error": "squared error"}.get(name, name)
-    if name not in ("cluster", "label") and known.dtype.kind in "iuf" and len(known) > MOST_CATEGORIES:
+    is_number = known.dtype.kind == "f" or (known.dtype.kind in "iu" and len(known) > MOST_CATEGORIES)
+    if is_number and name not in ("cluster", "label"):
         return values, {"kind": "number", "name": called}
     return values, {"name": called, "categories": known.tolist()}
 
