@@ -1,6 +1,8 @@
 """Stain normalisation: the colours of a slide brought to those of a common target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ LEAST_GLASS = 0.01  # share of the pixels; with less the colour of glass is take
 # Reinhard et al. 2001: from RGB to the responses of the eye's cones, and from their logarithms,
 # here natural ones, to lαβ
 LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]], np.float32)
+RGB = np.linalg.inv(LMS)
 LAB = (np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])).astype(np.float32)
 
 
@@ -106,11 +109,10 @@ class Macenko:
         DataError
             If something is not uint8 RGB, or two stains cannot be told apart in the target.
         """
-        source, light = _stains_and_light(pixels)
+        source, light = _measure(pixels, _stains_of)
         if target is None:
             return cls(source, light)
-        stains, _ = _stains_and_light(target)
-        return cls(source, light, _demand_target(stains, "two stains"))
+        return cls(source, light, _measure_target(target, _stains_of, "two stains"))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels of shape (..., 3), uint8 RGB, normalised.
@@ -123,10 +125,16 @@ class Macenko:
         _demand_rgb(pixels)
         if self.source is None:
             return pixels
-        factors = self.target.strongest / self.source.strongest
-        matrix = np.linalg.pinv(self.source.vectors) * factors @ self.target.vectors  # (3, 3)
-        density = _optical_density(pixels, self.light) @ matrix.astype(np.float32)
+        density = _optical_density(pixels, self.light) @ self._matrix
         return _to_bytes(255 * np.exp(-density))
+
+    @cached_property
+    def _matrix(self) -> np.ndarray:
+        """From optical densities as they are to those in the target's stains, shape (3, 3)."""
+        assert self.source is not None
+        factors = self.target.strongest / self.source.strongest
+        matrix = np.linalg.pinv(self.source.vectors) * factors @ self.target.vectors
+        return matrix.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,11 +190,10 @@ class Reinhard:
         DataError
             If something is not uint8 RGB, or the target has too little tissue or one colour.
         """
-        source, light = _colours_and_light(pixels)
+        source, light = _measure(pixels, _colours_of)
         if target is None:
             return cls(source, light)
-        colours, _ = _colours_and_light(target)
-        return cls(source, light, _demand_target(colours, "tissue of several colours"))
+        return cls(source, light, _measure_target(target, _colours_of, "tissue of several colours"))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels of shape (..., 3), uint8 RGB, normalised.
@@ -207,7 +214,7 @@ class Reinhard:
 
 
 Normaliser = Macenko | Reinhard
-Target = TypeVar("Target", Stains, Colours)
+Found = TypeVar("Found", Stains, Colours)
 NORMALISERS = {"macenko": Macenko, "reinhard": Reinhard}
 
 
@@ -234,48 +241,51 @@ def parse_stain(name: str | None) -> type[Normaliser] | None:
     return NORMALISERS[name]
 
 
-def _stains_and_light(pixels: np.ndarray) -> tuple[Stains | None, np.ndarray]:
-    rows, light = _rows_and_light(pixels)
+def _measure(
+    pixels: np.ndarray, find: Callable[[np.ndarray, np.ndarray], Found | None]
+) -> tuple[Found | None, np.ndarray]:
+    """Return what ``find`` sees in the tissue, if there is enough of it, and the colour of the glass."""
+    _demand_rgb(pixels)
+    rows = pixels.reshape(-1, 3)
+    light = _light_through(rows)
     tissue = rows[_mean_density(rows, light)[:, 0] >= BETA]
-    return _stains_of(_optical_density(tissue, light).astype(np.float64)), light
+    return find(tissue, light) if len(tissue) >= FEWEST else None, light
 
 
-def _stains_of(tissue: np.ndarray) -> Stains | None:
-    """Return the stains of tissue's optical densities, shape (n, 3), or None where there are not two."""
-    if len(tissue) < FEWEST:
-        return None
-    plane = np.linalg.eigh(tissue.T @ tissue)[1][:, :0:-1]  # (3, 2), the direction of most light first
+def _measure_target(
+    pixels: np.ndarray, find: Callable[[np.ndarray, np.ndarray], Found | None], what: str
+) -> Found:
+    if (found := _measure(pixels, find)[0]) is None:
+        raise DataError(f"The target must show {what}", "one where none can be told", "Take another image.")
+    return found
+
+
+def _stains_of(tissue: np.ndarray, light: np.ndarray) -> Stains | None:
+    """Return the stains of tissue's pixels, shape (n, 3), or None where there are not two."""
+    density = _optical_density(tissue, light).astype(np.float64)
+    plane = np.linalg.eigh(density.T @ density)[1][:, :0:-1]  # (3, 2), the direction of most light first
     plane = plane * np.sign(plane[:, 0].sum())
-    along, across = (tissue @ plane).T
+    along, across = (density @ plane).T
     extremes = np.percentile(np.arctan2(across, along), [ALPHA, 100 - ALPHA])
     if np.ptp(extremes) < CLOSEST:
         return None
     vectors = np.stack([np.cos(extremes), np.sin(extremes)], axis=1) @ plane.T
     vectors = vectors[np.argsort(-vectors[:, 0])]  # hematoxylin absorbs more red than eosin
-    return Stains(vectors, np.percentile(tissue @ np.linalg.pinv(vectors), 100 - ALPHA, axis=0))
+    return Stains(vectors, np.percentile(density @ np.linalg.pinv(vectors), 100 - ALPHA, axis=0))
 
 
-def _colours_and_light(pixels: np.ndarray) -> tuple[Colours | None, np.ndarray]:
-    rows, light = _rows_and_light(pixels)
-    return _colours_of(rows[_mean_density(rows, light)[:, 0] >= BETA]), light
-
-
-def _colours_of(tissue: np.ndarray) -> Colours | None:
-    """Return the colours of tissue's pixels, shape (n, 3), or None where there are too few to have any."""
-    if len(tissue) < FEWEST:
-        return None
+def _colours_of(tissue: np.ndarray, _light: np.ndarray) -> Colours | None:
+    """Return the colours of tissue's pixels, shape (n, 3), or None where it has one only."""
     lab = _to_lab(tissue).astype(np.float64)
     colours = Colours(lab.mean(axis=0), lab.std(axis=0))
     return colours if colours.spread.min() >= NARROWEST else None
 
 
-def _rows_and_light(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels as rows, shape (n, 3), and the colour of the glass among them."""
-    _demand_rgb(pixels)
-    rows = pixels.reshape(-1, 3)
+def _light_through(rows: np.ndarray) -> np.ndarray:
+    """Return the colour of the glass among pixels, shape (n, 3)."""
     glass = rows[white_mask(rows) & (np.ptp(rows, axis=1) <= COLOURLESS)]
     known = len(glass) >= max(1, LEAST_GLASS * len(rows))
-    return rows, np.percentile(glass, CLEAREST, axis=0) if known else np.full(3, 255.0)
+    return np.percentile(glass, CLEAREST, axis=0) if known else np.full(3, 255.0)
 
 
 def _optical_density(pixels: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -294,7 +304,7 @@ def _to_lab(pixels: np.ndarray) -> np.ndarray:
 
 def _from_lab(lab: np.ndarray) -> np.ndarray:
     """Return RGB in [0, 255], and beyond where a colour cannot be shown."""
-    return 255 * np.exp(np.minimum(lab @ LAB, 1)) @ np.linalg.inv(LMS).T
+    return 255 * np.exp(np.minimum(lab @ LAB, 1)) @ RGB.T
 
 
 def _to_bytes(pixels: np.ndarray) -> np.ndarray:
@@ -308,9 +318,3 @@ def _demand_rgb(pixels: np.ndarray) -> None:
             f"{pixels.dtype} of shape {pixels.shape}",
             "Convert them before.",
         )
-
-
-def _demand_target(target: Target | None, what: str) -> Target:
-    if target is None:
-        raise DataError(f"The target must show {what}", "one where none can be told", "Take another image.")
-    return target
