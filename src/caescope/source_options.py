@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from caescope.data import ArraySource, FolderSource, find_source
 from caescope.data.fitting import Fit
-from caescope.data.image_file import SUFFIXES
 from caescope.data.opening import Source
 from caescope.data.unreadable import leave_out_unreadable
 from caescope.errors import FileFormatError, OptionError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from caescope.slides import SlideSource
 
 IN_MEMORY = 2 * 2**30  # bytes; smaller collections are read once and kept, larger ones read for every epoch
-DICOM = ".dcm"
-CERTAIN_SLIDES = (".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", DICOM)
 TILES = ("tile_size", "mpp", "magnification", "overlap", "min_tissue", "tissue_rule", "slide_mpp", "stain")
 
 
@@ -85,16 +82,10 @@ class SourceOptions:
             )
         if not is_path(source):
             return False
+        from caescope.slides.finding import CERTAIN, holds_slides
+
         path = Path(source)
-        return path.suffix.lower() in CERTAIN_SLIDES or (path.is_dir() and _holds_slides(path))
-
-
-def _holds_slides(folder: Path) -> bool:
-    """Tell whether a folder holds a file that only slides have, or its sub-folders DICOM and no images."""
-    if any(entry.suffix.lower() in CERTAIN_SLIDES for entry in folder.iterdir()):
-        return True
-    kinds = {entry.suffix.lower() for entry in folder.glob("*/*")}
-    return DICOM in kinds and kinds.isdisjoint(SUFFIXES)
+        return path.suffix.lower() in CERTAIN or (path.is_dir() and holds_slides(path))
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[SourceOptions, dict[str, Any]]:

@@ -4,25 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from caescope.data.image_file import SUFFIXES as IMAGES
 from caescope.data.inner_files import demand_inner_link
 from caescope.errors import DataError, FileFormatError
 from caescope.slides.dicom import group_by_series
 
 DICOM = ".dcm"
-SUFFIXES = (
-    ".svs",
-    ".tif",
-    ".tiff",
-    ".ndpi",
-    ".vms",
-    ".vmu",
-    ".scn",
-    ".mrxs",
-    ".svslide",
-    ".bif",
-    ".czi",
-    DICOM,
-)
+CERTAIN = (".svs", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi", DICOM)
+SUFFIXES = (*CERTAIN, ".tif", ".tiff")  # of which the last two may be images as well
 
 
 def slide_files(path: str | os.PathLike) -> dict[str, Path]:
@@ -75,3 +64,16 @@ def _slides_of(folder: Path, files: list[Path]) -> Iterator[tuple[Path, Path]]:
     if len(series) == 1 and not plain:
         yield folder, series.pop()
     yield from ((file, file) for file in (*plain, *series, *broken))
+
+
+def holds_slides(folder: Path) -> bool:
+    """Tell whether a folder holds a file that only slides have, or its sub-folders DICOM and no images."""
+    if any(entry.suffix.lower() in CERTAIN for entry in folder.iterdir()):
+        return True
+    is_dicom = False
+    for entry in folder.glob("*/*"):
+        suffix = entry.suffix.lower()
+        if suffix in IMAGES:
+            return False  # at the first, since there may be millions
+        is_dicom = is_dicom or suffix == DICOM
+    return is_dicom
