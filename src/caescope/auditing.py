@@ -234,7 +234,7 @@ def _draw(
     if material.images is not None and judgement.clusters is not None:
         draw_images(folder, material.images, table, judgement, material.cae)
     if material.slides is not None:
-        draw_overlays(folder, material.slides, table, options.overlay or OVERLAY)
+        draw_overlays(folder, material.slides, table, options.overlay or ())
 
 
 def figures_of(folder: Path) -> Path:

@@ -119,4 +119,4 @@ def parse_run_options(options: dict[str, Any]) -> RunOptions:
     parse_learning_rate(parsed.learning_rate)
     parse_precision(parsed.precision, parse_device(parsed.device))
     parse_judging_options(parsed.judging)
-    return parsed
+    return replace(parsed, overlay=parsed.overlay or OVERLAY)

@@ -94,7 +94,7 @@ def column_maps(metrics: Mapping, figures: Mapping[str, Figure]) -> dict[str, st
 
 def overlays(figures: Mapping[str, Figure], options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the figures on slides, those of one slide beside each other: name, and what colours it."""
-    names = options.get("overlay") or ("cluster", "error")
+    names = options.get("overlay") or ()
     numbers = {name: re.fullmatch(r"overlay_\d+_(\d+)", name, re.ASCII) for name in sorted(figures)}
     return [
         (name, visible(str(names[k])))
