@@ -1,11 +1,14 @@
 """What the machine is, and what it gives at this moment: two fixed kernels and the memory of this process."""
 
 import math
+import multiprocessing
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +58,12 @@ def status_mib(field: str) -> float:
     """Return a field of /proc/self/status in MiB: VmRSS is what this process holds, VmHWM its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
+
+
+def alone(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``work`` returns in a new process, which has held no memory before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def speed(device: torch.device) -> float:

@@ -3,21 +3,18 @@
     python benchmarks/memory.py ../shared/data/lc25000
 
 Crops of 64×64 of the given images, taken at random, are written as a folder of PNG files and as one HDF5
-file. Each measurement runs in a process of its own, which reports the most memory that it
-held. `fit` trains for one epoch, `encode` writes latents as Parquet; images stay on disk in both collections,
-though the smaller would be read into memory otherwise.
+file. Each measurement runs in a process of its own. `fit` trains for one epoch, `encode` writes latents as
+Parquet; images stay on disk in both collections, though the smaller would be read into memory otherwise.
 """
 
 import argparse
 import json
-import multiprocessing
-import resource
-import sys
 import tempfile
 from pathlib import Path
 
 import h5py
 import numpy as np
+from machine import alone, status_mib
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -57,30 +54,14 @@ def write_collections(images: list[np.ndarray], n: int, folder: Path) -> dict[st
     return {"files": files, "HDF5": stack}
 
 
-def peak() -> float:
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def work_alone(verb: str, source: Path, folder: Path, pipe) -> None:
-    """Train or encode once, and send the most MiB that were held."""
+def measure(verb: str, source: Path, folder: Path) -> float:
+    """Train or encode once, and return the most MiB that were held."""
     source_options.IN_MEMORY = 0
     if verb == "fit":
         pipeline.fit(source, folder / "model", overwrite=True, verbose=0, latent_features=20, epochs=1)
     else:
         pipeline.encode(folder / "model", source, folder / "latents.parquet", overwrite=True, verbose=0)
-    pipe.send(peak())
-
-
-def measure(verb: str, source: Path, folder: Path) -> float:
-    spawn = multiprocessing.get_context("spawn")
-    here, there = spawn.Pipe()
-    process = spawn.Process(target=work_alone, args=(verb, source, folder, there))
-    process.start()
-    there.close()
-    most = here.recv()
-    process.join()
-    return most
+    return status_mib("VmHWM")
 
 
 def main() -> None:
@@ -101,7 +82,7 @@ def main() -> None:
         del images
         for kind in small:
             for verb in ("fit", "encode"):
-                pair = [measure(verb, sources[kind], folder) for sources in (small, large)]
+                pair = [alone(measure, verb, sources[kind], folder) for sources in (small, large)]
                 found[f"{verb}, {kind}"] = {
                     "small": pair[0],
                     "large": pair[1],

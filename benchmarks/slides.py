@@ -13,9 +13,6 @@ encode    how many tiles of 128 pixels with 64 latents are read and encoded, as 
 
 import argparse
 import json
-import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections import deque
@@ -26,6 +23,7 @@ from statistics import median
 
 import numpy as np
 import tifffile
+from machine import alone, status_mib
 from rich.console import Console
 from rich.table import Table
 
@@ -78,31 +76,22 @@ def pieces(size: int, packed: list[bytes]) -> Iterator[bytes]:
         yield packed[int(distance < 0.4)]
 
 
-def plan_alone(path: str, pipe) -> None:
-    """Plan once, and send seconds, numbers of tiles and MiB held at most, before and after."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def plan_once(path: str) -> dict[str, float]:
+    """Return seconds, numbers of tiles and the most MiB held, before and after."""
+    before = status_mib("VmHWM")
     started = time.perf_counter()
     plan = plan_tiles(open_slide(path))
     seconds = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 2**20 if sys.platform == "darwin" else 2**10
     columns, rows = plan.grid
-    pipe.send({"seconds": seconds, "tiles": columns * rows, "kept": len(plan), "MiB": after / unit})
-    pipe.send(before / unit)
+    facts = {"seconds": seconds, "tiles": columns * rows, "kept": len(plan)}
+    return facts | {"MiB": status_mib("VmHWM"), "MiB before": before}
 
 
 def measure_plan(side: int, repeats: int) -> dict[str, float]:
-    spawn = multiprocessing.get_context("spawn")
-    found = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "slide.tiff")
         write_pyramid(path, side)
-        for _ in range(repeats):
-            here, there = spawn.Pipe()
-            process = spawn.Process(target=plan_alone, args=(str(path), there))
-            process.start()
-            found.append({**here.recv(), "MiB before": here.recv()})
-            process.join()
+        found = [alone(plan_once, str(path)) for _ in range(repeats)]
     return {name: median(one[name] for one in found) for name in found[0]}
 
 
