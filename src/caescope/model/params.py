@@ -6,7 +6,7 @@ optimizer, pool, stride`` as plain lists, integers and names; then ``latent_acti
 of version 1 did not know and readers may leave alone. Older writers stop after the eight, put tuples as
 ``!!python/tuple``, and always mean a ReLU after the latents.
 
-To change the format: raise FORMAT_VERSION; let `read_params` still read every earlier version, filling in
+To change the format: raise FORMAT_VERSION; let `read_facts` still read every earlier version, filling in
 what it meant; and keep in ``tests/test_persistence.py`` the text of a params.yaml as the old version
 wrote it.
 """
