@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caescope import CAE
-from caescope.errors import CaescopeError, InputError, ModelError
+from caescope.errors import CaescopeError, InputError, OutputError
 from caescope.model.hdf5 import format_weights, read_weights
 from caescope.model.initialization import new_autoencoder
 from caescope.model.options import parse_options
-from caescope.model.persistence import load_model
+from caescope.model.persistence import COMMITTED, FILES, load_model
 from caescope.model.weights import get_weights, layer_names, set_weights, weight_shapes
 
 
@@ -365,52 +365,73 @@ def test_saving_again_replaces_the_three_files_and_nothing_else(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-def test_a_save_that_fails_before_the_first_file_changes_nothing(folder, monkeypatch):
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("caescope.model.persistence.write_atomically", full)
-    with pytest.raises(ModelError, match="No space left on device"):
-        CAE((8, 8, 1), 5, [3], path=folder).save()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    assert [path.name for path in folder.parent.iterdir()] == ["model"]
-
-
-def fail_at(monkeypatch, folder, turn: int) -> None:
-    """Let the ``turn``-th file or folder that would take its place in or as ``folder`` not do so."""
-    real, turns = os.replace, iter(range(1, 100))
-
-    def replace(source, target):
-        if folder in (target, target.parent) and next(turns) == turn:
-            raise OSError(28, "No space left on device")
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", replace)
-
-
 def content(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("turn", [1, 2, 3])
+def fail_at(monkeypatch, function: str, turn: int) -> None:
+    """Let the ``turn``-th call of a function of ``os`` say that the disk is full."""
+    real, turns = getattr(os, function), iter(range(1, 100))
+
+    def call(*arguments):
+        if next(turns) == turn:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(os, function, call)
+
+
+@pytest.mark.parametrize(("function", "turn"), [("fsync", 1), ("fsync", 4), ("replace", 2), ("rename", 1)])
 @pytest.mark.parametrize("lost", [None, "encoder.h5", "params.yaml"])
-def test_a_save_that_fails_half_way_puts_the_old_set_back(folder, monkeypatch, turn, lost):
+def test_a_save_that_fails_before_it_is_committed_changes_nothing(folder, monkeypatch, function, turn, lost):
     (folder / "notes.txt").write_text("mine")
     if lost:
         (folder / lost).unlink()
     before = content(folder)
-    fail_at(monkeypatch, folder, turn)
-    with pytest.raises(ModelError, match="No space left on device"):
+    fail_at(monkeypatch, function, turn)
+    with pytest.raises(OutputError, match=r"model \(No space left on device\)\. Free some disk"):
         CAE((8, 8, 1), 3, [2, 4], path=folder, seed=1).save()
     assert content(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("turn", [4, 5, 6])
+def test_a_save_that_fails_after_that_is_read_all_the_same(folder, monkeypatch, turn):
+    """Before the files take their places there is one replacement for each, within the hidden folder."""
+    new, newer = CAE((8, 8, 1), 3, [2, 4], seed=1), CAE((8, 8, 1), 3, [2, 4], seed=2)
+    with monkeypatch.context() as patch:
+        fail_at(patch, "replace", turn)
+        with pytest.raises(OutputError, match="No space left on device"):
+            new.save(folder)
+    assert (folder / COMMITTED).is_dir()
+    same_weights(CAE(path=folder, load=True), new)
+    newer.save(folder)
+    same_weights(CAE(path=folder, load=True), newer)
+    assert sorted(content(folder)) == sorted(FILES)
+
+
+def same_weights(one: CAE, other: CAE) -> None:
+    pairs = zip(one.model.get_weights(), other.model.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("place", ["folder", "file"])
+def test_a_committed_save_is_not_read_through_a_link_that_leads_out(folder, tmp_path, place):
+    """Neither the hidden folder nor a file in it may be elsewhere."""
+    before = CAE(path=folder, load=True)
+    CAE((8, 8, 1), 3, [2, 4], seed=1).save(tmp_path / "other")
+    if place == "folder":
+        (folder / COMMITTED).symlink_to(tmp_path / "other")
+        same_weights(CAE(path=folder, load=True), before)
+    else:
+        (folder / COMMITTED).mkdir()
+        (folder / COMMITTED / "encoder.h5").symlink_to(tmp_path / "other" / "encoder.h5")
+        refuse(folder, "a link that leads out of it")
+
+
 def test_a_first_save_that_fails_leaves_no_folder(tmp_path, monkeypatch):
-    fail_at(monkeypatch, tmp_path / "model", 1)
-    with pytest.raises(ModelError, match="No space left on device"):
+    fail_at(monkeypatch, "rename", 1)
+    with pytest.raises(OutputError, match="No space left on device"):
         CAE((8, 8, 1), 3, [2], path=tmp_path / "model").save()
     assert not list(tmp_path.iterdir())
 
@@ -419,16 +440,17 @@ def test_a_folder_in_the_place_of_a_file_leaves_the_others_alone(folder):
     (folder / "decoder.h5").unlink()
     (folder / "decoder.h5").mkdir()
     before = (folder / "encoder.h5").read_bytes()
-    with pytest.raises(ModelError, match="The model folder must be writable"):
+    with pytest.raises(OutputError, match=r"model \(Is a directory\)"):
         CAE((8, 8, 1), 3, [2, 4], path=folder, seed=1).save()
     assert (folder / "encoder.h5").read_bytes() == before
+    assert not (folder / COMMITTED).exists()
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelError, match="The model folder must be writable"):
+    with pytest.raises(OutputError, match="The output must be writable"):
         CAE((8, 8, 1), 2, [2], path=tmp_path / "file").save()
-    with pytest.raises(ModelError, match="The model folder must be writable"):
+    with pytest.raises(OutputError, match="The output must be writable"):
         CAE((8, 8, 1), 2, [2], path=tmp_path / "file" / "model").save()
 
 

@@ -22,7 +22,7 @@ from caescope.progress import Stages
 from caescope.run_folder import Run, describe, fingerprint_array, fingerprint_source, read_run
 from caescope.run_options import parse_run_options
 from caescope.source_options import SourceOptions, keep_small
-from caescope.staging import demand_free, staged_folder
+from caescope.staging import OutputFolder
 from caescope.table import LatentTable, read_latents
 
 JUDGING = (*(field.name for field in fields(JudgingOptions)), "group", "confounders", "overlay")
@@ -86,11 +86,11 @@ def analyze(
         metrics = {name: old.metrics[name] for name in ("reconstruction", "seconds") if name in old.metrics}
     stages = Stages(verbose)
     stages.say(f"latents: {table.latents.shape[1]:,} of {len(table):,} images, from {table.read_from}")
-    with staged_folder(folder) as partial:
+    with folder.staged() as partial:
         if old:
             _copy_run(old, partial)
         audit_into(partial, table, _material(old, kind), parsed, stages, facts, metrics)
-    return read_run(folder)
+    return read_run(folder.path)
 
 
 def _open_latents(latents: Any, old: Run | None) -> LatentTable:
@@ -123,14 +123,14 @@ def _split_kind(old: Run | None, table: LatentTable, groups: np.ndarray | None) 
     return "given" if table.split is not None else "random" if groups is None else "grouped"
 
 
-def _place_for(latents: Any, out, old: Run | None, overwrite: bool) -> Path:
+def _place_for(latents: Any, out, old: Run | None, overwrite: bool) -> OutputFolder:
     if out is not None:
-        return demand_free(out, overwrite or (old is not None and Path(out) == old.path))
+        return OutputFolder(out, overwrite or (old is not None and Path(out) == old.path))
     if old:
-        return demand_free(old.path, overwrite=True)
+        return OutputFolder(old.path, overwrite=True)
     if not is_path(latents):
         raise OptionError("out must be given for latents in an array", "out=None", "Name a new folder.")
-    return demand_free(f"{Path(latents).with_suffix('')}-analysis", overwrite)
+    return OutputFolder(f"{Path(latents).with_suffix('')}-analysis", overwrite)
 
 
 def _copy_run(old: Run, partial: Path) -> None:

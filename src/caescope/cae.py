@@ -144,8 +144,8 @@ class CAE:
         ------
         OptionError
             If no path was given.
-        ModelError
-            If the folder cannot be written.
+        OutputError
+            If the folder cannot be written; what it held is then still there.
         """
         folder = self._demand_path() if path is None else Path(path)
         save_model(folder, self.options, self._autoencoder.encoder, self._autoencoder.decoder)

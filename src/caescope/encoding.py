@@ -19,13 +19,13 @@ from caescope.analysis.reconstruction import image_errors, image_quality
 from caescope.cae import CAE
 from caescope.data import ArraySource
 from caescope.data.opening import Source
-from caescope.errors import OptionError
-from caescope.files import write_atomically, write_through
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
 from caescope.progress import Stages
 from caescope.run_folder import fingerprint_array
+from caescope.staging import only_writer
 from caescope.table import LatentTable
+from caescope.writing import write_atomically, write_through, writing
 
 COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}  # columns for the mean of each channel
 PART_IMAGES = 8192  # images whose latents are lost at most when an encoding is interrupted
@@ -59,14 +59,15 @@ def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None
     The parts lie in a hidden folder beside ``path`` until all are there. When that is interrupted, the same
     encoding goes on after the last of them; that of another model or of other images starts anew.
     """
-    with _stage(images, stages), _parts_of(path, _describe_job(cae, images)) as parts:
-        todo = [part for part in blocks_of(len(images), PART_IMAGES) if not _part(parts, part).exists()]
+    with only_writer(path), _stage(images, stages), _parts_of(path, _describe_job(cae, images)) as parts:
+        whole = [*blocks_of(len(images), PART_IMAGES)]
+        todo = [part for part in whole if not _part(parts, part).exists()]
         if todo and todo[0].start:
             stages.say(f"encode: goes on after {todo[0].start:,} images")
         for part in todo:
             table = _table_of(images, list(_encode(cae, images, _errors_only, part)))
             table.write(_part(parts, part))
-        _join(parts, path)
+        _join([_part(parts, part) for part in whole], path)
         shutil.rmtree(parts)
 
 
@@ -148,14 +149,11 @@ def _parts_of(path: Path, job: dict[str, str | int]) -> Iterator[Path]:
     parts = path.absolute().with_name(f".{path.name}.parts")
     record = parts / "job.json"
     try:
-        if not _holds(record, job):
-            shutil.rmtree(parts, ignore_errors=True)
-            write_atomically(record, json.dumps(job).encode())
-    except OSError as error:
-        must, received = "The folder of the output must be writable", f"{path.parent} ({error.strerror})"
-        raise OptionError(must, received, "Give another one.") from error
-    try:
-        yield parts
+        with writing(path):
+            if not _holds(record, job):
+                shutil.rmtree(parts, ignore_errors=True)
+                write_atomically(record, json.dumps(job).encode())
+            yield parts
     finally:
         if not any(parts.glob("*.parquet")):
             shutil.rmtree(parts, ignore_errors=True)
@@ -172,9 +170,8 @@ def _part(parts: Path, rows: slice) -> Path:
     return parts / f"{rows.start:012d}.parquet"
 
 
-def _join(parts: Path, path: Path) -> None:
+def _join(files: list[Path], path: Path) -> None:
     """Write all parts into one file, a part at a time."""
-    files = sorted(parts.glob("*.parquet"))
     with write_through(path) as target, pq.ParquetWriter(target, pq.read_schema(files[0])) as writer:
         for file in files:
             writer.write_table(pa.Table.from_batches(pq.read_table(file).to_batches()))

@@ -6,8 +6,10 @@
     │   ├── DataError                       images or labels
     │   ├── FileFormatError                 a file that is not what it should be
     │   └── ModelError                      a model folder or its weights
+    ├── OutputError                         a file or folder cannot be written
     ├── TrainingError                       training cannot go on
     └── MissingDependencyError (also an ImportError)
+    TrainingStopped (a KeyboardInterrupt)   training was asked to stop, and can be gone on with
 
 Each message is one sentence in three parts: what must hold, what came, what to do.
 """
@@ -59,9 +61,27 @@ class ModelError(InputError):
     """A model folder or one of its files cannot be used."""
 
 
+class OutputError(CaescopeError):
+    """A file or folder cannot be written, for example because the disk is full."""
+
+
 class TrainingError(CaescopeError):
     """Training cannot go on, for example because the loss is no longer a number."""
 
 
 class MissingDependencyError(CaescopeError, ImportError):
     """An optional package is needed and not installed."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was asked to stop by Ctrl-C or SIGTERM, and its checkpoint is written.
+
+    Attributes
+    ----------
+    signal : int
+        The signal that asked for it.
+    """
+
+    def __init__(self, sentence: str, signal: int):
+        super().__init__(sentence)
+        self.signal = signal

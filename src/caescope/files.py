@@ -1,8 +1,7 @@
-"""Reading and writing whole files so that a damaged or hostile one ends in one sentence."""
+"""Reading whole files so that a damaged or hostile one ends in one sentence."""
 
 import gzip
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -96,33 +95,3 @@ def _open_content(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         zipped = file.read(2) == GZIP_MAGIC
         file.seek(0)
         yield gzip.GzipFile(fileobj=file) if zipped else file  # pyright: ignore[reportReturnType]
-
-
-def _umask() -> int:
-    """Return the process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that other readers see all of it or nothing."""
-    with write_through(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def write_through(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of ``path`` when all went well, and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~_umask())  # as any new file, so that colleagues can read it
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

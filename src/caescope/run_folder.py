@@ -17,9 +17,10 @@ import yaml
 
 from caescope.data.opening import Source
 from caescope.data.sources import SPLITS, ArraySource
-from caescope.errors import FileFormatError
-from caescope.files import decoding, read_bytes, write_atomically
+from caescope.errors import FileFormatError, OptionError
+from caescope.files import decoding, read_bytes
 from caescope.parallel import blocks_of, map_in_order
+from caescope.writing import write_atomically
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64 * 2**20
@@ -105,6 +106,35 @@ def describe(name: str, split: np.ndarray, options: Mapping[str, Any], fingerpri
         "fingerprint": fingerprint,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def is_same_run(folder: Path, facts: Mapping[str, Any], overwrite: bool) -> bool:
+    """Tell whether the run in ``folder`` is what ``facts`` ask for.
+
+    Raises
+    ------
+    OptionError
+        Naming what differs, where it may not be overwritten.
+    """
+    old, new = (_asked_for(each) for each in (read_run(folder).facts, facts))
+    names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
+    if not names or overwrite:
+        return not names
+    differences = [
+        "other images" if name == "fingerprint" else f"{name} {old.get(name)} there and {new.get(name)} here"
+        for name in names
+    ]
+    raise OptionError(
+        "A run that is whole must have been asked for by the same options and images",
+        f"{folder} with {'; '.join(differences)}",
+        "Give another folder, or --overwrite to replace it.",
+    )
+
+
+def _asked_for(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's result depends on, as run.yaml holds it."""
+    asked = {**facts["options"], **facts["source_options"], "fingerprint": facts["fingerprint"]}
+    return json.loads(json.dumps(asked))
 
 
 def fingerprint_array(values: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
 from caescope.run_folder import read_run
 from caescope.source_options import parse_source_options
-from caescope.staging import demand_free, staged_folder
+from caescope.staging import OutputFolder
 from caescope.table import read_latents
 
 TILES_AT_A_TIME = 32
@@ -58,14 +58,14 @@ def tile(
         If there is no slide or no tile, a slide cannot be used, or an option is wrong; nothing is written
         then.
     """
-    folder, where = demand_free(out, overwrite, mark="tiles.parquet"), parse_source_options(options)
+    folder, where = OutputFolder(out, overwrite, mark="tiles.parquet"), parse_source_options(options)
     stages = Stages(verbose)
     with stages.stage("plan", str(slides)):
         source = where.find_tiles(slides)
     for name, reason in source.skipped:
         stages.say(f"left out: {name}: {reason}")
     columns: dict[str, Any] = {"id": source.ids, **_filled(source.columns)}
-    with staged_folder(folder) as partial:
+    with folder.staged() as partial:
         for i, planned in enumerate(source.slides):
             draw_plan(partial / f"plan_{i:02d}.png", planned)
         if save:
@@ -73,7 +73,7 @@ def tile(
                 columns = {"path": _save_tiles(source, partial)} | columns
                 del columns["id"]
         pq.write_table(pa.table(columns), partial / "tiles.parquet")
-    return folder / "tiles.parquet"
+    return folder.path / "tiles.parquet"
 
 
 def export(

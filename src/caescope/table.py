@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from caescope.data.arrays import load_npy
 from caescope.data.sources import RESERVED, parse_labels
 from caescope.errors import DataError, FileFormatError, OptionError
-from caescope.files import decoding, existing_file, printable, read_head, write_atomically
+from caescope.files import decoding, existing_file, printable, read_head
+from caescope.writing import write_atomically
 
 LATENT = re.compile(r"z\d{3,6}")
 NUMBERED = re.compile(r"(.*?)(\d{1,6})")

@@ -14,7 +14,8 @@ import numpy as np
 from caescope.data.idx import parse_idx
 from caescope.data.sources import ArraySource
 from caescope.errors import FileFormatError
-from caescope.files import decoding, read_bytes, write_atomically
+from caescope.files import decoding, read_bytes
+from caescope.writing import write_atomically
 
 MNIST_MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -127,8 +128,7 @@ def _fetch(folder: Path, name: str, mirrors: tuple[str, ...]) -> bytes:
         except (OSError, ValueError, HTTPException) as error:
             failures.append(f"{mirror} ({error.received if isinstance(error, FileFormatError) else error})")
             continue
-        with decoding(folder, "a folder to write to"):
-            write_atomically(folder / f"{name}.gz", packed)
+        write_atomically(folder / f"{name}.gz", packed)
         return content
     reasons = "no answer from " + ", ".join(failures) if mirrors else "download=False"
     raise FileFormatError(

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from caescope.errors import DataError, MissingDependencyError
 from caescope.exporting.tiles import parse_tiles
 from caescope.files import printable
 from caescope.table import LatentTable
+from caescope.writing import replacing
 
 
 def write_h5ad(table: LatentTable, path: str | os.PathLike) -> Path:
@@ -64,11 +64,8 @@ def write_h5ad(table: LatentTable, path: str | os.PathLike) -> Path:
             var=pandas.DataFrame(index=_index(pandas, [f"z{i:03d}" for i in range(table.latents.shape[1])])),
             obsm=places,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            part = Path(folder) / "part.h5ad"
+        with replacing(path) as part:
             data.write_h5ad(part)
-            part.replace(path)
     return path
 
 

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 
 from caescope.exporting.tiles import file_names, one_size, parse_tiles
-from caescope.files import write_atomically
 from caescope.table import LatentTable
+from caescope.writing import write_atomically
 
 
 def write_features(table: LatentTable, folder: str | os.PathLike) -> list[Path]:

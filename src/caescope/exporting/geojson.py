@@ -12,8 +12,8 @@ from caescope.errors import OptionError
 from caescope.exporting.classes import Classes, parse_classes
 from caescope.exporting.outlines import Grid, Ring, lay_on_grid, outline
 from caescope.exporting.tiles import Tiles, file_names, one_size, parse_tiles
-from caescope.files import write_atomically
 from caescope.table import LatentTable
+from caescope.writing import write_atomically
 
 PLACE = ("x", "y", "size")  # told by the polygon itself
 Feature = dict[str, Any]

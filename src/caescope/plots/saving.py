@@ -1,6 +1,5 @@
 """Writing a figure to a file, all or nothing."""
 
-import os
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +11,7 @@ from PIL import Image
 
 from caescope.errors import OptionError
 from caescope.plots.style import quiet_glyphs, root_figure
+from caescope.writing import replacing
 
 # What each format would write about when and by which version it was made, switched off.
 METADATA = {
@@ -42,6 +42,8 @@ def save_figure(figure, path, dpi: int = 110) -> Path:
     ------
     OptionError
         If the ending is unknown or the folder does not exist.
+    OutputError
+        If the file cannot be written.
 
     Examples
     --------
@@ -53,16 +55,13 @@ def save_figure(figure, path, dpi: int = 110) -> Path:
     """
     path = _parse_path(path)
     root = figure if isinstance(figure, Figure) else root_figure(_first_axes(figure))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    suffix = path.suffix.lower()
     try:
-        with mpl.rc_context({"svg.hashsalt": "caescope"}), quiet_glyphs():
-            suffix = path.suffix.lower()
+        with replacing(path) as part, mpl.rc_context({"svg.hashsalt": "caescope"}), quiet_glyphs():
             root.savefig(part, format=suffix[1:], dpi=dpi, bbox_inches="tight", metadata=METADATA[suffix])
-        if suffix == ".png":
-            _shrink(part, dpi, _holds_photograph(root))
-        os.replace(part, path)
+            if suffix == ".png":
+                _shrink(part, dpi, _holds_photograph(root))
     finally:
-        part.unlink(missing_ok=True)
         plt.close(root)
     return path
 

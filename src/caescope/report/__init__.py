@@ -6,7 +6,6 @@ from pathlib import Path
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
-from caescope.files import write_atomically
 from caescope.report.formatting import FILTERS
 from caescope.report.reading import read_content
 from caescope.report.rows import (
@@ -19,6 +18,7 @@ from caescope.report.rows import (
     probe_rows,
 )
 from caescope.report.summary import summarise
+from caescope.writing import write_atomically
 
 __all__ = ["write_report"]
 
