@@ -24,11 +24,12 @@ from caescope.encoding import COLOURS, encode_images, encode_to_file
 from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
+from caescope.preflight import estimate_encode, estimate_fit, estimate_run, warn_if_too_large
 from caescope.progress import Stages
-from caescope.run_folder import Run, describe, fingerprint_source, read_run
+from caescope.run_folder import Run, describe, fingerprint_source, is_same_run, read_run
 from caescope.run_options import parse_run_options
 from caescope.source_options import keep_small, parse_source_options, split_options
-from caescope.staging import demand_free, staged_folder
+from caescope.staging import CHECKPOINT, OutputFolder
 from caescope.steps import other_models, train
 
 __all__ = ["analyze", "encode", "fit", "run"]
@@ -41,6 +42,7 @@ def run(
     labels: Any = None,
     columns: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     verbose: int | str = "auto",
     **options: Any,
 ) -> Run:
@@ -58,6 +60,9 @@ def run(
         What else is known about each image by name, such as its slide.
     overwrite : bool
         Whether an earlier run in ``out`` may be replaced.
+    resume : bool
+        Whether a run that was interrupted goes on where its training was, a minute ago at most; where none
+        was, it begins, and one that is whole already is returned.
     verbose : {"auto", 0}
         Whether to report progress on standard error.
     **options
@@ -72,6 +77,10 @@ def run(
     ------
     DataError, FileFormatError, OptionError
         If the images, labels or an option cannot be used; nothing is written then.
+    OutputError
+        If the folder cannot be written; an earlier run in it is still there then.
+    TrainingStopped
+        At Ctrl-C or SIGTERM while training; ``resume`` goes on with it.
 
     Examples
     --------
@@ -79,7 +88,7 @@ def run(
     0
     """
     where, how = split_options(options)
-    parsed, folder = parse_run_options(how), demand_free(out, overwrite)
+    parsed, folder = parse_run_options(how), OutputFolder(out, overwrite, resume)
     opened = where.find(source, labels)
     opened = replace(opened, columns={**opened.columns, **(columns or {})})
     parsed = replace(parsed, group=parsed.group or slides_among(opened.columns))
@@ -88,6 +97,7 @@ def run(
     n_training = int((images.split == "train").sum())
     demand_clusters_fit(parsed.clusters, n_training)
     parsed = parsed.resolve(images.shape, n_training)
+    warn_if_too_large(estimate_run(images, parsed), folder.path)
     cae, stages = parsed.new_cae(images.shape), Stages(verbose)
     known = (*opened.columns, *COLOURS[images.shape[2]])
     demand_overlay(parsed.overlay, known, prod(cae.encoder.output_shape))
@@ -95,16 +105,20 @@ def run(
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
     facts |= {"source_options": where.given(), "skipped": [list(pair) for pair in _skipped(opened)]}
     facts["split"] = "given" if opened.split is not None else "random" if groups is None else "grouped"
-    with staged_folder(folder) as partial:
-        history = train(cae, images, parsed, stages, verbose, partial / "logs")
+    if folder.is_done and is_same_run(folder.path, facts, overwrite):
+        stages.say(f"{folder.path} is whole already")
+        return read_run(folder.path)
+    with folder.staged() as partial:
+        checkpoint = partial / CHECKPOINT
+        history = train(cae, images, parsed, stages, verbose, partial / "logs", checkpoint)
         cae.save(partial / "model")
         table, quality = encode_images(cae, images, stages)
         metrics = {"reconstruction": summarise_quality(quality, images.split, groups, parsed.seed)}
         draw_reconstruction(figures_of(partial), cae, images, history, table)
-        others = other_models(images, parsed, stages)
+        others = other_models(images, parsed, stages, checkpoint)
         material = Material(images, cae, others, facts["split"], opened)
         audit_into(partial, table, material, parsed, stages, facts, metrics)
-    return read_run(folder)
+    return read_run(folder.path)
 
 
 def fit(
@@ -112,6 +126,7 @@ def fit(
     out: str | os.PathLike,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     verbose: int | str = "auto",
     log_dir: str | os.PathLike | None = None,
     **options: Any,
@@ -120,7 +135,7 @@ def fit(
 
     Parameters
     ----------
-    source, overwrite, verbose, **options
+    source, overwrite, resume, verbose, **options
         As in `run`.
     out : path-like
         The model folder.
@@ -132,14 +147,18 @@ def fit(
     CAE
     """
     where, how = split_options(options)
-    parsed, folder = parse_run_options(how), demand_free(out, overwrite, mark="params.yaml")
+    parsed, folder = parse_run_options(how), OutputFolder(out, overwrite, resume, mark="params.yaml")
     images = keep_small(split_source(where.find(source), parsed.seed))
     parsed = parsed.resolve(images.shape, int((images.split == "train").sum()))
-    cae = parsed.new_cae(images.shape)
-    with staged_folder(folder) as partial:
-        train(cae, images, parsed, Stages(verbose), verbose, log_dir)
+    warn_if_too_large(estimate_fit(images, parsed, log_dir), folder.path, "This training")
+    cae, stages = parsed.new_cae(images.shape), Stages(verbose)
+    if folder.is_done and (done := CAE(path=folder.path, load=True)).options == cae.options:
+        stages.say(f"{folder.path} is whole already")
+        return done
+    with folder.staged() as partial:
+        train(cae, images, parsed, stages, verbose, log_dir, partial / CHECKPOINT)
         cae.save(partial)
-    cae.path = folder
+    cae.path = folder.path
     return cae
 
 
@@ -187,7 +206,9 @@ def encode(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
-    encode_to_file(cae, parse_source_options(options).find(source, labels), Path(out), Stages(verbose))
+    images = parse_source_options(options).find(source, labels)
+    warn_if_too_large(estimate_encode(cae, images), Path(out).parent, "This encoding")
+    encode_to_file(cae, images, Path(out), Stages(verbose))
     return Path(out)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from caescope.analysis.judging import map_and_cluster
 from caescope.analysis.latents import flatten_latents
 from caescope.cae import CAE
-from caescope.callbacks import History, Progress, TensorBoard
+from caescope.callbacks import Checkpoint, History, Progress, TensorBoard
 from caescope.data import ArraySource
 from caescope.data.opening import Source
 from caescope.data.subset import Subset
@@ -20,14 +21,21 @@ from caescope.run_options import RunOptions
 BLOCK_IMAGES = 256  # that are encoded at a time
 
 
-def train(cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose, log_dir) -> History:
-    """Train on the train images, show progress, and write TensorBoard's files into ``log_dir``, if any."""
+def train(
+    cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose, log_dir, checkpoint: Path
+) -> History:
+    """Train on the train images, show progress, and write TensorBoard's files into ``log_dir``, if any.
+
+    What an earlier process left in ``checkpoint`` is gone on with.
+    """
     training, validation = (part_of(images, name) for name in ("train", "validation"))
     assert options.epochs is not None  # filled in by resolve
     callbacks = [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
     if log_dir is not None:
         often = max(1, options.epochs // 10)
         callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
+    if Checkpoint(checkpoint).path.exists():
+        stages.say("train: goes on where it was interrupted")
     with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images", spin=False):
         return cae.model.fit(
             training,
@@ -36,6 +44,7 @@ def train(cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose
             verbose=0,
             callbacks=callbacks,
             validation_data=validation,
+            checkpoint=checkpoint,
         )
 
 
@@ -53,7 +62,7 @@ def _predict(cae: CAE, images: Any) -> np.ndarray:
     return np.concatenate([cae.encoder.predict(part) for part in map_in_order(images.read, blocks)])
 
 
-def other_models(images: Source, options: RunOptions, stages: Stages) -> list[np.ndarray]:
+def other_models(images: Source, options: RunOptions, stages: Stages, checkpoint: Path) -> list[np.ndarray]:
     """Return the clusters that the same procedure with other seeds finds in the train images.
 
     Each is of shape (n_train,), int32; there is one for each model that the options ask for beyond the first.
@@ -64,7 +73,13 @@ def other_models(images: Source, options: RunOptions, stages: Stages) -> list[np
         with stages.stage(f"model {i + 1}", f"trained, mapped and clustered with seed {again.seed}"):
             cae = again.new_cae(images.shape)
             assert again.epochs is not None  # filled in by resolve
-            cae.model.fit(training, batch_size=again.batch_size, epochs=again.epochs, verbose=0)
+            cae.model.fit(
+                training,
+                batch_size=again.batch_size,
+                epochs=again.epochs,
+                verbose=0,
+                checkpoint=checkpoint / f"model-{i + 1}",
+            )
             latents = flatten_latents(_predict(cae, training))
             found.append(map_and_cluster(latents, again.judging))
     return found

@@ -16,6 +16,12 @@ class Callback:
     params : dict
         ``epochs``, ``steps`` (in an epoch), ``verbose``, and ``images``: the first few validation images (or
         training images where there are none) of shape (n, height, width, channels), for pictures.
+
+    Notes
+    -----
+    A callback that learns something while it looks on has two more methods, so that a training that was
+    interrupted goes on as if it had not been: ``get_state()`` returns a dict of plain values and of lists of
+    arrays, and ``set_state(state)`` takes it back, after ``on_train_begin``.
     """
 
     model: Any = None
@@ -91,6 +97,10 @@ class CallbackList:
                 if hasattr(callback, name):
                     getattr(callback, name)(value)
 
+    def with_state(self) -> list[Any]:
+        """Return the callbacks that have a state of their own, in order."""
+        return [callback for callback in self.callbacks if hasattr(callback, "get_state")]
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"CallbackList has no hook {name!r}")
 
@@ -119,6 +129,12 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+
+    def get_state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "history": self.history}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.epoch, self.history = state["epoch"], state["history"]
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())

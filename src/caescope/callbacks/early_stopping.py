@@ -49,6 +49,13 @@ class EarlyStopping(Callback):
         if self.best_weights is not None:
             self.model.set_weights(self.best_weights)
 
+    def get_state(self):
+        return {"best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
+
+    def set_state(self, state):
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.best_weights = state["best_weights"]
+
     def _read(self, logs: dict) -> float:
         if self.monitor in logs:
             return logs[self.monitor]

@@ -84,6 +84,12 @@ class TensorBoard(Callback):
     def on_train_end(self, logs=None):
         self.writer.close()
 
+    def get_state(self):
+        return {"n_batches": self.n_batches}
+
+    def set_state(self, state):
+        self.n_batches = state["n_batches"]
+
     def _add_graph(self) -> None:
         images = torch.zeros((1, *self.params["images"].shape[1:]), device=self.model.device)
         # The writer traces the network, which PyTorch calls deprecated; TensorBoard reads no other graph

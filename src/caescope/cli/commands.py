@@ -15,25 +15,31 @@ from caescope.cli.parameters import (
     models_option,
     output_options,
     overwrite_option,
+    resume_option,
     seed_option,
     source_options,
     tile_options,
     training_options,
 )
+from caescope.cli.stopping import describe_stop, number_of, terminable
 from caescope.errors import CaescopeError
 
 
 class Group(click.Group):
-    """Says in one sentence what was wrong with the input, and exits with 1."""
+    """Says in one sentence what was wrong with the input, and exits with 1; or with 128 and a signal."""
 
     def invoke(self, ctx: click.Context):
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except (CaescopeError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
             click.echo(f"caescope: {error}", err=True)
             ctx.exit(1)
+        except KeyboardInterrupt as stop:
+            click.echo(f"caescope: {describe_stop(stop)}", err=True)
+            ctx.exit(128 + number_of(stop))
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -90,8 +96,9 @@ def demo(out: Path, data: str, overwrite: bool, seed: int, device: str, as_json:
 @seed_option
 @device_option
 @overwrite_option
+@resume_option
 @output_options
-def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options):
+def run(source: str, out: Path, labels: Path | None, as_json: bool, quiet: bool, **options):
     """Train on SOURCE, judge the latents, write a run folder.
 
     SOURCE is a folder of images, a CSV or Parquet table with a column path, an IDX, NPY, NPZ or HDF5 file, a
@@ -104,7 +111,7 @@ def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: b
     """
     from caescope.pipeline import run
 
-    result = run(source, out, labels=labels, overwrite=overwrite, verbose=_verbose(quiet), **options)
+    result = run(source, out, labels=labels, verbose=_verbose(quiet), **options)
     print_run(result, as_json)
 
 
@@ -117,8 +124,9 @@ def run(source: str, out: Path, labels: Path | None, overwrite: bool, as_json: b
 @seed_option
 @device_option
 @overwrite_option
+@resume_option
 @output_options
-def fit(source: str, out: Path, log_dir: Path | None, overwrite: bool, as_json: bool, quiet: bool, **options):
+def fit(source: str, out: Path, log_dir: Path | None, as_json: bool, quiet: bool, **options):
     """Train on SOURCE and write a model folder.
 
     \b
@@ -127,7 +135,7 @@ def fit(source: str, out: Path, log_dir: Path | None, overwrite: bool, as_json: 
     """
     from caescope.pipeline import fit
 
-    fit(source, out, overwrite=overwrite, verbose=_verbose(quiet), log_dir=log_dir, **options)
+    fit(source, out, verbose=_verbose(quiet), log_dir=log_dir, **options)
     print_paths({"model": out}, as_json)
 
 

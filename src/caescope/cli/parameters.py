@@ -191,6 +191,9 @@ seed_option = click.option("--seed", type=int, default=0, show_default=True, hel
 device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV, Parquet or text file.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier output.")
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with what was interrupted; what is whole already stays."
+)
 output_options = _group(
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
     click.option("--quiet", is_flag=True, help="No progress on standard error."),

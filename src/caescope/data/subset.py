@@ -1,6 +1,7 @@
 """A part of a source, for who trains on it or is measured on it."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
@@ -39,3 +40,8 @@ class Subset:
     def read(self, indices) -> np.ndarray:
         """Return the images at ``indices`` (integers, a slice or a mask), channels last."""
         return self.source.read(self.rows[indices])
+
+    def stamp(self) -> str:
+        """Return a text that changes when the images do, as far as their files tell."""
+        rows = sha256(np.ascontiguousarray(self.rows, np.int64).data).hexdigest()
+        return rows if isinstance(self.source, ArraySource) else f"{self.source.stamp()} {rows}"

@@ -1,5 +1,6 @@
 """Networks that take and return NumPy arrays: predict, fit and evaluate mean what they mean in Keras."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from math import prod
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from caescope.callbacks import CallbackList, History, Progress
+from caescope.callbacks import CallbackList, Checkpoint, History, Progress
 from caescope.errors import DataError, OptionError
 from caescope.images import parse_images
 from caescope.model import weights
@@ -178,6 +179,8 @@ class Model(Network):
         validation_data=None,
         shuffle: bool = True,
         initial_epoch: int = 0,
+        *,
+        checkpoint: str | os.PathLike | Checkpoint | None = None,
     ) -> History:
         """Train on images; the arguments mean what they mean in Keras.
 
@@ -203,6 +206,10 @@ class Model(Network):
             Images to measure instead.
         shuffle : bool
             Whether each epoch takes the images in a new order.
+        checkpoint : path-like or `caescope.callbacks.Checkpoint`, optional
+            A folder to keep the state of training in, every minute and at its end. If a state is there,
+            training goes on from it: on a CPU the result is that of a training that was never interrupted,
+            bit for bit. Ctrl-C and SIGTERM then wait for the end of the batch, and write the state.
 
         Returns
         -------
@@ -216,6 +223,12 @@ class Model(Network):
             If images or an argument cannot be used.
         TrainingError
             If the loss is no longer finite, or a batch does not fit into memory.
+        FileFormatError, OptionError
+            If the checkpoint is damaged, or of a training with other options or images; it stays as it is.
+        OutputError
+            If the checkpoint cannot be written.
+        TrainingStopped
+            At Ctrl-C or SIGTERM, where there is a checkpoint; it is a KeyboardInterrupt.
 
         Notes
         -----
@@ -239,7 +252,9 @@ class Model(Network):
         callback_list.attach(
             self, {"epochs": plan.epochs, "steps": steps, "verbose": verbose, "images": preview}
         )
-        train(self, training, validation, plan, callback_list)
+        if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+            checkpoint = Checkpoint(checkpoint)
+        train(self, training, validation, plan, callback_list, checkpoint)
         return self.history
 
     def evaluate(self, x, y=None, batch_size: int | None = None, verbose: int | str = 0) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -46,9 +47,17 @@ class ImagePairs:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield float batches in [0, 1] on ``device``, in ``order`` (indices) or as they lie."""
         order = None if order is None else order.to(self.inputs.device)
-        for rows in blocks_of(len(self), batch_size):
+        for rows in blocks_of(len(self) if order is None else len(order), batch_size):
             batch = self._map(lambda images, rows=rows: _take(images, rows, order, device))
             yield batch.inputs, batch.targets
+
+    def fingerprint(self) -> str:
+        """Return what changes when an image does, in hexadecimal."""
+        digest = sha256()
+        for images in {id(tensor): tensor for tensor in (self.inputs, self.targets)}.values():
+            digest.update(f"{tuple(images.shape)} {images.dtype}".encode())
+            digest.update(images.numpy().data)
+        return digest.hexdigest()
 
     def _map(self, function) -> "ImagePairs":
         inputs = function(self.inputs)
@@ -106,6 +115,13 @@ class StreamedPairs:
         for images in map_in_order(self._read, parts):
             batch = _to_float(torch.from_numpy(images).to(device))
             yield batch, batch
+
+    def fingerprint(self) -> str:
+        """Return what changes when an image does, as far as the source tells without reading them all."""
+        stamp = self.source.stamp() if hasattr(self.source, "stamp") else ""  # pyright: ignore
+        digest = sha256(f"{len(self.source)} {tuple(self.source.shape)} {stamp}".encode())
+        digest.update(np.ascontiguousarray(self.rows, np.int64).data)
+        return digest.hexdigest()
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         images = parse_images(self.source.read(rows))

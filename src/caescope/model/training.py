@@ -2,18 +2,20 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from caescope.callbacks import CallbackList
-from caescope.errors import TrainingError
+from caescope.callbacks import CallbackList, Checkpoint
+from caescope.errors import TrainingError, TrainingStopped
+from caescope.model.checkpoint import Keeper, settings_of
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.optimizers import make_optimizer
 from caescope.model.pairs import Pairs
+from caescope.model.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -32,50 +34,73 @@ class Plan:
         return -(-n_images // self.batch_size)
 
 
-def train(model, training: Pairs, validation: Pairs | None, plan: Plan, callbacks: CallbackList):
+def train(
+    model,
+    training: Pairs,
+    validation: Pairs | None,
+    plan: Plan,
+    callbacks: CallbackList,
+    checkpoint: Checkpoint | None = None,
+):
     """Train ``model.module`` in place; ``model.stop_training`` ends it after the current batch.
 
     The loss of an epoch is the mean over its images as they were met, so the first epoch's is high;
     ``val_loss`` is measured when the epoch has ended. A loss that is no longer finite ends training and puts
-    back the weights with which the epoch began.
+    back the weights with which the epoch began. With a checkpoint, training goes on where that one is.
     """
-    steps = plan.steps(len(training))
-    training, validation = training.near(model.device), validation and validation.near(model.device)
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
         model.module.parameters(),
         plan.learning_rate,
-        steps * (plan.epochs - plan.initial_epoch),
+        plan.steps(len(training)) * (plan.epochs - plan.initial_epoch),
     )
-    generator = torch.Generator().manual_seed(plan.seed)
-    model.stop_training = False
+    state = TrainingState(optimizer, schedule, plan.seed, plan.initial_epoch)
+    settings = settings_of(model, plan, training, validation, callbacks) if checkpoint else {}
+    keeper = Keeper(checkpoint, settings, state, callbacks)
+    training, validation = training.near(model.device), validation and validation.near(model.device)
+    kept = keeper.read()
     callbacks.on_train_begin()
-    logs = {}
-    for epoch in range(plan.initial_epoch, plan.epochs):
-        callbacks.on_epoch_begin(epoch)
-        order = torch.randperm(len(training), generator=generator) if plan.shuffle else None
-        with batches_of(plan.batch_size), _last_good_weights(model.module), _tiny_numbers_as_zero():
-            logs = _train_epoch(model, training, order, plan, optimizer, schedule, callbacks, epoch)
-        if validation is not None:
-            callbacks.on_test_begin()
-            logs["val_loss"] = mean_loss(model, validation, plan.batch_size)
-            callbacks.on_test_end({"loss": logs["val_loss"]})
-        callbacks.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    callbacks.on_train_end(logs)
+    keeper.restore(kept)
+    model.stop_training = state.is_stopped
+    try:
+        with keeper.listening():
+            while not state.is_finished:
+                _train_epoch(model, training, validation, plan, state, callbacks, keeper)
+                state.is_finished = model.stop_training or state.epoch == plan.epochs
+                keeper.after_epoch()
+    except TrainingStopped:
+        callbacks.on_train_end(state.logs)
+        raise
+    callbacks.on_train_end(state.logs)
+
+
+def _train_epoch(
+    model, training: Pairs, validation: Pairs | None, plan: Plan, state: TrainingState, callbacks, keeper
+) -> None:
+    """Learn what is left of an epoch, and measure it."""
+    callbacks.on_epoch_begin(state.epoch)
+    with batches_of(plan.batch_size), _last_good_weights(state), _tiny_numbers_as_zero():
+        _learn_batches(model, training, plan, state, callbacks, keeper)
+    logs = {
+        "loss": float(state.total) / state.seen,
+        "learning_rate": state.last_rate,
+        "images_per_second": state.seen / state.seconds,
+    }
+    if validation is not None:
+        callbacks.on_test_begin()
+        logs["val_loss"] = mean_loss(model, validation, plan.batch_size, keeper.between_batches)
+        callbacks.on_test_end({"loss": logs["val_loss"]})
+    callbacks.on_epoch_end(state.epoch, logs)
+    state.end_epoch(logs)
 
 
 @contextmanager
-def _last_good_weights(module: torch.nn.Module) -> Iterator[None]:
+def _last_good_weights(state: TrainingState) -> Iterator[None]:
     """Put the weights back if training fails."""
-    good = [weight.detach().clone() for weight in module.parameters()]
     try:
         yield
     except TrainingError:
-        with torch.no_grad():
-            for weight, value in zip(module.parameters(), good, strict=True):
-                weight.copy_(value)
+        state.put_good_weights_back()
         raise
 
 
@@ -95,30 +120,39 @@ class BatchLogs(Mapping):
         return len(self._values)
 
 
-def _train_epoch(model, pairs: Pairs, order, plan: Plan, optimizer, schedule, callbacks, epoch: int):
-    """Take one step for each batch; return the epoch's logs."""
+def _learn_batches(model, pairs: Pairs, plan: Plan, state: TrainingState, callbacks, keeper) -> None:
+    """Take one step for each batch of the epoch that is left."""
     module, loss_of = model.module.train(), LOSSES[model.options.lossfn]
-    started, seen = time.perf_counter(), 0
-    total = torch.zeros((), dtype=torch.float64, device=model.device)
-    rate, part = schedule.get_last_lr()[0], images_at_a_time(model.options, model.device)
-    for step, (inputs, targets) in enumerate(pairs.batches(plan.batch_size, model.device, order)):
-        callbacks.on_train_batch_begin(step)
-        rate = schedule.get_last_lr()[0]
-        # Gradients are cleared here and not after the step, so that callbacks can still see them
-        optimizer.zero_grad(set_to_none=False)
-        loss = _add_gradients(lambda x, y: loss_of(module(x.to(model.numbers)), y), inputs, targets, part)
-        optimizer.step()
-        schedule.step()
-        seen += len(inputs)
-        total += loss * len(inputs)
-        if not total.is_cuda:  # a GPU would have to stop for this
-            _demand_finite(total, epoch, rate)
-        callbacks.on_train_batch_end(step, BatchLogs(total, seen, rate))
+    part = images_at_a_time(model.options, model.device)
+    started = time.perf_counter() - state.seconds
+    order = _order_left(len(pairs), plan, state)
+    for inputs, targets in pairs.batches(plan.batch_size, model.device, order):
         if model.stop_training:
             break
-    _demand_finite(total, epoch, rate)
-    seconds = time.perf_counter() - started
-    return {"loss": float(total) / seen, "learning_rate": rate, "images_per_second": seen / seconds}
+        step = state.step
+        callbacks.on_train_batch_begin(step)
+        state.last_rate = float(state.schedule.get_last_lr()[0])
+        # Gradients are cleared here and not after the step, so that callbacks can still see them
+        state.optimizer.zero_grad(set_to_none=False)
+        loss = _add_gradients(lambda x, y: loss_of(module(x.to(model.numbers)), y), inputs, targets, part)
+        state.optimizer.step()
+        state.schedule.step()
+        state.count(loss, len(inputs))
+        if not state.total.is_cuda:  # a GPU would have to stop for this
+            _demand_finite(state)
+        state.seconds = time.perf_counter() - started
+        callbacks.on_train_batch_end(step, BatchLogs(state.total, state.seen, state.last_rate))
+        state.is_stopped = model.stop_training
+        keeper.after_batch()
+    _demand_finite(state)
+    state.seconds = time.perf_counter() - started
+
+
+def _order_left(n_images: int, plan: Plan, state: TrainingState) -> torch.Tensor | None:
+    """Return the images of this epoch that are to be learned yet, in order; None for all as they lie."""
+    if plan.shuffle:
+        return state.draw_order(n_images)[state.step * plan.batch_size :]
+    return torch.arange(state.step * plan.batch_size, n_images) if state.step else None
 
 
 def _add_gradients(loss_of, inputs: torch.Tensor, targets: torch.Tensor, part: int) -> torch.Tensor:
@@ -131,12 +165,12 @@ def _add_gradients(loss_of, inputs: torch.Tensor, targets: torch.Tensor, part: i
     return total
 
 
-def _demand_finite(total: torch.Tensor, epoch: int, rate: float) -> None:
-    if math.isfinite(total):
+def _demand_finite(state: TrainingState) -> None:
+    if math.isfinite(state.total):
         return
     raise TrainingError(
         "The loss must stay finite",
-        f"loss={float(total)} in epoch {epoch + 1} at learning rate {rate:.3g}",
+        f"loss={float(state.total)} in epoch {state.epoch + 1} at learning rate {state.last_rate:.3g}",
         "Give a smaller learning_rate, or leave it to the optimizer's default; the model holds the weights "
         "with which the epoch began.",
     )
@@ -154,11 +188,14 @@ def _tiny_numbers_as_zero() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def mean_loss(model, pairs: Pairs, batch_size: int) -> float:
+def mean_loss(
+    model, pairs: Pairs, batch_size: int, between_batches: Callable[[], None] = lambda: None
+) -> float:
     """Return the mean loss over all images."""
     module, loss_of = model.module.eval(), LOSSES[model.options.lossfn]
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     with batches_of(batch_size):
         for inputs, targets in pairs.batches(batch_size, model.device):
             total += loss_of(module(inputs), targets) * len(inputs)
+            between_batches()
     return float(total) / len(pairs)

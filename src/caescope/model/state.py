@@ -1,0 +1,131 @@
+"""All that changes while a model trains: with it another process goes on as if it were this one."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+
+Arrays = dict[str, np.ndarray]
+
+
+class TrainingState:
+    """Weights, optimizer, schedule, order of the images, position and the epoch's loss so far.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where training is: so many epochs are done, and so many batches of the next one.
+    steps_done : int
+        Batches in all, on which the learning rate depends.
+    total : torch.Tensor, float64
+        Sum of the losses of the ``seen`` images of this epoch.
+    seconds : float
+        That this epoch has taken.
+    last_rate : float
+        The learning rate of the last batch.
+    logs : dict
+        Of the last epoch.
+    is_stopped : bool
+        Whether a callback has ended training.
+    is_finished : bool
+        Whether nothing is left to do but `on_train_end`.
+    """
+
+    COUNTS = ("epoch", "step", "steps_done", "seen")
+    FLAGS = ("is_stopped", "is_finished")
+    NUMBERS = ("seconds", "last_rate")
+
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: LRScheduler, seed: int, epoch: int):
+        self.optimizer, self.schedule, self.epoch = optimizer, schedule, epoch
+        self.weights: torch.nn.Parameter = optimizer.param_groups[0]["params"][0]
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps_done, self.logs, self.last_rate = 0, {}, float(schedule.get_last_lr()[0])
+        self.is_stopped = self.is_finished = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set everything to the beginning of an epoch."""
+        self.step, self.seen, self.seconds = 0, 0, 0.0
+        self.total = torch.zeros((), dtype=torch.float64, device=self.weights.device)
+        self.before_order = self.generator.get_state()
+        self.good = self.weights.detach().clone()
+
+    def end_epoch(self, logs: dict[str, float]) -> None:
+        """Keep the epoch's logs, and move to the beginning of the next."""
+        self.epoch, self.logs = self.epoch + 1, logs
+        self._begin()
+
+    def draw_order(self, n_images: int) -> torch.Tensor:
+        """Return the order of this epoch's images, the same each time it is asked for."""
+        self.generator.set_state(self.before_order)
+        return torch.randperm(n_images, generator=self.generator)
+
+    def count(self, loss: torch.Tensor, n_images: int) -> None:
+        """Count a batch that has been learned."""
+        self.total += loss * n_images
+        self.seen += n_images
+        self.step += 1
+        self.steps_done += 1
+
+    def put_good_weights_back(self) -> None:
+        """Set the weights to those with which the epoch began."""
+        with torch.no_grad():
+            self.weights.copy_(self.good)
+
+    def arrays(self) -> Arrays:
+        """Return what is made of many numbers, by name."""
+        tensors = {"weights": self.weights.detach(), "good": self.good, "order": self.before_order}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state[self.weights].items()}
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is one number, by name."""
+        names = (*self.COUNTS, *self.FLAGS, *self.NUMBERS, "logs")
+        return {name: getattr(self, name) for name in names} | {"total": float(self.total)}
+
+    def shapes(self, steps_done: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each of the `arrays` that there are after so many batches."""
+        known = {"weights": self.weights, "good": self.good, "order": self.before_order}
+        if steps_done:
+            known |= {f"optimizer.{name}": value for name, value in self._example().items()}
+        return {name: (tuple(t.shape), np.dtype(str(t.dtype).split(".")[1])) for name, t in known.items()}
+
+    def _example(self) -> dict[str, torch.Tensor]:
+        """Return what the optimizer keeps, filled with anything."""
+        weights = torch.nn.Parameter(torch.zeros_like(self.weights))
+        weights.grad = torch.zeros_like(weights)
+        optimizer = type(self.optimizer)([weights])  # pyright: ignore[reportCallIssue]
+        optimizer.load_state_dict(optimizer.state_dict() | {"param_groups": self._groups()})
+        optimizer.step()
+        return optimizer.state[weights]
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.state_dict()["param_groups"]
+
+    def restore(self, arrays: Arrays, facts: dict[str, Any]) -> None:
+        """Become the state of which `arrays` and `facts` were kept; their shapes are right."""
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        with torch.no_grad():
+            self.weights.copy_(tensors.pop("weights"))
+        self.good = tensors.pop("good").to(self.weights.device)
+        self.before_order = tensors.pop("order")
+        self.generator.set_state(self.before_order)
+        kept = self.optimizer.state[self.weights]
+        for name, tensor in tensors.items():
+            where = "cpu" if tensor.ndim == 0 else self.weights.device  # counters stay beside the program
+            kept[name.removeprefix("optimizer.")] = tensor.to(where)
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.total = torch.tensor(facts["total"], dtype=torch.float64, device=self.weights.device)
+        self._set_schedule(facts["steps_done"])
+
+    def _set_schedule(self, steps: int) -> None:
+        """Let the schedule be where it is after so many steps: it depends on nothing else."""
+        if not steps:
+            return
+        self.schedule.load_state_dict({"last_epoch": steps - 1, "_step_count": steps})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the optimizer should step first, as it did elsewhere
+            self.schedule.step()
