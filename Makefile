@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo test check bench bench-peers docs clean
+.PHONY: demo test check fuzz bench bench-peers docs clean
 
 demo: $(VENV)/core
 	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
@@ -18,6 +18,9 @@ check: $(VENV)/dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/check_links.py
+
+fuzz: $(VENV)/dev
+	$(BIN)/python tests/fuzzing.py --mutations 10000
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/ours.py $(DATA)

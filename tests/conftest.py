@@ -7,6 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 
+collect_ignore = ["faults.py", "fuzzed.py", "fuzzing.py"]  # programs of their own, which tests start
+
 matplotlib.use("Agg")
 os.environ.setdefault("KERAS_BACKEND", "torch")
 

@@ -1,8 +1,8 @@
 """Runs jobs that write while the disk fails, or the process dies, at every call that changes the disk.
 
-With ``faults.c``, compiled, in LD_PRELOAD, ``python tests/faults.py JOB FOLDER ENOSPC,EIO 1`` prints a JSON line
-for each trial: what was to happen at which call, how the process ended, what it said, and whether the output is
-the old or the new one.
+With ``faults.c``, compiled, in LD_PRELOAD, ``python tests/faults.py JOB FOLDER ENOSPC,EIO 1`` prints a JSON
+line for each trial: what was to happen at which call, how the process ended, what it said, and whether the
+output is the old or the new one.
 """
 
 import ctypes
@@ -202,7 +202,7 @@ JOBS = {
 
 
 def try_all(job: Job, folder: Path, faults: dict[str, int], every: int) -> None:
-    """Print what becomes of the job when every so many calls go wrong; the first does with the first fault."""
+    """Print what becomes of the job when every so many calls go wrong; the first with the first fault."""
     old = prepared(job, folder / "old")
     was, calls = job.content(old), None
     new = shutil.copytree(old, folder / "new")
