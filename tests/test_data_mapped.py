@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from caescope.data import find_source, hdf5, open_source
+from caescope.data import find_source, open_source
 from caescope.data.mapped import MappedSource
 from caescope.errors import DataError, FileFormatError
 
@@ -142,13 +142,16 @@ def test_images_that_were_never_written(tmp_path, chunks):
         find_source(tmp_path / "a.h5")
 
 
-def test_chunks_that_would_fill_memory(tmp_path, monkeypatch):
+def test_chunks_that_would_fill_memory(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=IMAGES, chunks=(5, 4, 1))
     assert len(find_source(tmp_path / "a.h5")) == 6
-    monkeypatch.setattr(hdf5, "MAX_BYTES_TOGETHER", 99)
-    with pytest.raises(FileFormatError, match=r"images together. Received 0 MiB in chunks of 5 images"):
-        find_source(tmp_path / "a.h5")
+    shape = (300, 1024, 1024)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        dataset = file.create_dataset("x", shape, np.uint8, chunks=shape, compression="gzip")
+        dataset.id.write_direct_chunk((0, 0, 0), bytes(10**6))
+    with pytest.raises(FileFormatError, match=r"images together. Received 300 MiB in chunks of 300 images"):
+        find_source(tmp_path / "b.h5")
 
 
 def test_damaged_hdf5_files(tmp_path):
@@ -221,9 +224,9 @@ def test_a_few_images_take_the_memory_of_a_few(tmp_path, name):
 def test_another_process_opens_the_file_for_itself(tmp_path):
     source: Any = find_source(write(tmp_path / "a.h5", x=IMAGES))
     source.read([0])
-    handle = source.stack._file
+    reader = source.stack._reader
     source.stack._process = -1  # as it is seen by a process that was forked
     np.testing.assert_array_equal(source.read([2])[0, ..., 0], IMAGES[2])
-    assert source.stack._file is not handle
+    assert source.stack._reader is not reader
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         np.testing.assert_array_equal(pool.apply(source.read, ([5, 1],))[..., 0], IMAGES[[5, 1]])

@@ -104,13 +104,13 @@ def test_the_installed_command_prints_one_line(name, folders):
 def test_the_reader_can_open_no_further_file(tmp_path):
     """Even where a file made HDF5 follow a link, the system would not let it."""
     (tmp_path / "canary").write_text("secret")
-    code = f"from caescope.model import isolation; isolation._limit(0); open({str(tmp_path / 'canary')!r})"
+    code = f"from caescope import isolation; isolation.limit(2**30, 2); open({str(tmp_path / 'canary')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Too many open files" in done.stderr
 
 
 def test_a_reader_that_cannot_start_is_no_fault_of_the_file(good, monkeypatch):
-    monkeypatch.setattr("caescope.model.isolation._CHILD", "raise SystemExit(3)")
+    monkeypatch.setattr("caescope.isolation._CHILD", "raise SystemExit(3)")
     with pytest.raises(ModelError, match=r"must be able to start a Python process .* Received exit status 3"):
         load_model(good)
 
@@ -118,15 +118,15 @@ def test_a_reader_that_cannot_start_is_no_fault_of_the_file(good, monkeypatch):
 def test_a_reader_that_crashes_does_so_alone(good, monkeypatch):
     """As HDF5's library does on some damaged files."""
     crash = "import os, sys; sys.stdout.write('S'); sys.stdout.flush(); os.kill(os.getpid(), 11)"
-    monkeypatch.setattr("caescope.model.isolation._CHILD", crash)
+    monkeypatch.setattr("caescope.isolation._CHILD", crash)
     with pytest.raises(FileFormatError, match=r"encoder\.h5 must be readable .* stopped \(SIGSEGV\)"):
         load_model(good)
 
 
 def test_a_reader_that_waits_for_ever_is_stopped(good, monkeypatch):
     wait = "import sys, time; sys.stdout.write('S'); sys.stdout.flush(); time.sleep(60)"
-    monkeypatch.setattr("caescope.model.isolation._CHILD", wait)
-    monkeypatch.setattr("caescope.model.isolation.PATIENCE", 0.1)
+    monkeypatch.setattr("caescope.isolation._CHILD", wait)
+    monkeypatch.setattr("caescope.isolation.PATIENCE", 0.1)
     with pytest.raises(FileFormatError, match=r"encoder\.h5 must be readable .* stopped \(SIGKILL\)"):
         load_model(good)
 

@@ -166,6 +166,23 @@ def test_a_gigantic_image_is_refused_by_its_header(tmp_path, size, received):
             read(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "I;16", "P", "RGB", "RGBA", "transparent P", "transparent L"]
+)
+@pytest.mark.parametrize("strip", [1, 20, 46, 10**6])
+def test_converting_in_strips_changes_nothing(tmp_path, monkeypatch, mode, strip):
+    rng = np.random.default_rng(0)
+    kind, path = mode.split()[-1], tmp_path / "a.png"
+    if kind == "I;16":
+        image = Image.fromarray(rng.integers(0, 2**16, (9, 23)).astype(np.uint16))
+    else:
+        image = Image.fromarray(rng.integers(0, 256, (9, 23, 4)).astype(np.uint8)).convert(kind)
+    image.save(path, **({"transparency": 3} if " " in mode else {}))
+    whole = read_pixels(path)
+    monkeypatch.setattr("caescope.data.image_file.STRIP_PIXELS", strip)
+    np.testing.assert_array_equal(read_pixels(path), whole)
+
+
 def test_the_largest_image_that_is_read(tmp_path):
     (tmp_path / "a.png").write_bytes(png(9459, 9459, 8, 0))  # 89,472,681 pixels
     assert read_shape(tmp_path / "a.png") == (9459, 9459, 1)

@@ -12,18 +12,33 @@ from caescope.errors import FileFormatError, InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 1 << 20
+MOST_UNPACKED = 200  # times as many bytes as there are, beyond a gigabyte; images and tables win less
 
 
 def existing_file(path: str | os.PathLike) -> Path:
     """Return ``path`` as a Path, or raise FileFormatError where there is no regular file."""
     path = Path(path)
-    if not path.exists():
+    if not exists(path):
         raise FileFormatError(
-            f"{path} must exist", "no such file", "Check the spelling and the working directory."
+            f"{shown(path)} must exist", "no such file", "Check the spelling and the working directory."
         )
     if not path.is_file():
         raise FileFormatError(f"{path} must be a file", "something else", "Give the path of a regular file.")
     return path
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is something of that name; there is nothing where no file can have it."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or in a folder that is closed to us
+        return False
+
+
+def shown(path: str | os.PathLike) -> str:
+    """Return a path as messages have it, however long or strange."""
+    text = os.fspath(path)
+    return text if text.isprintable() and len(text) < 1000 else printable(text)
 
 
 @contextmanager
@@ -75,17 +90,45 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
     FileFormatError
         If there is no such file, its gzip stream is damaged, or it is longer than ``limit``.
     """
+    return _read(path, limit).getvalue()
+
+
+def read_buffer(path: str | os.PathLike, limit: int, announced: int) -> memoryview:
+    """Return what `read_bytes` does in memory that may be written to, so that arrays need no copy.
+
+    Where the first bytes announce how many there are, no more than some beyond those are read.
+    """
+    return _read(path, limit, announced).getbuffer()
+
+
+def _read(path: str | os.PathLike, limit: int, announced: int | None = None) -> BytesIO:
     content = BytesIO()
     with _open_content(path) as stream:
         while chunk := stream.read(CHUNK):
             content.write(chunk)
+            if announced is not None and announced < content.tell():
+                return content
             if content.tell() > limit:
                 raise FileFormatError(
                     f"{path} must hold at most {limit / 2**20:g} MiB",
                     "more than that",
                     "Check that it is the file that you mean, or split it.",
                 )
-    return content.getvalue()
+    return content
+
+
+def demand_whole(path: Path) -> None:
+    """Refuse a large file that claims to be very much longer than what it takes up on the disk.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    facts = path.stat()
+    on_disk = 512 * getattr(facts, "st_blocks", 0)  # some file systems do not tell, and say 0
+    if on_disk and facts.st_size > max(2**30, MOST_UNPACKED * on_disk):
+        received = f"{facts.st_size:,} bytes of which {on_disk:,} are there"
+        raise FileFormatError(f"{path} must be whole", received, "Fetch or write it again.")
 
 
 @contextmanager

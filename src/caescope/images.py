@@ -47,7 +47,16 @@ def parse_images(images, name: str = "images") -> np.ndarray:
         )
     if images.shape[0] == 0:
         raise DataError(f"{name} must hold at least one image", "none", "Check where they were read from.")
-    return _parse_pixels(images, name)
+    return _parse_pixels(_plainly_laid_out(images), name)
+
+
+def _plainly_laid_out(images: np.ndarray) -> np.ndarray:
+    """Return the same memory with the strides that its shape has by default.
+
+    Those of an axis of length 1 may be anything (0 after ``[..., None]``), and PyTorch chooses by them how it
+    convolves: the same pixels would get latents with other last digits.
+    """
+    return images.reshape(-1).reshape(images.shape) if images.flags.c_contiguous else images
 
 
 def _parse_pixels(images: np.ndarray, name: str) -> np.ndarray:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caescope.data.arrays import load_npy
+from caescope.data.parquet import read_parquet
 from caescope.data.sources import RESERVED, parse_labels
 from caescope.errors import DataError, FileFormatError, OptionError
 from caescope.files import decoding, existing_file, printable, read_head
@@ -133,8 +134,8 @@ def read_latents(path: str | os.PathLike) -> LatentTable:
     path = existing_file(path)
     if read_head(path).startswith(b"\x93NUMPY"):
         return _from_array(path, load_npy(path))
+    table = read_parquet(path)
     with decoding(path, "a Parquet file"):
-        table = pq.read_table(path, memory_map=False)
         found = _find_latents(table)
         if found is None:
             raise FileFormatError(

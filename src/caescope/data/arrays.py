@@ -12,7 +12,7 @@ from numpy.lib import format as npy_format
 
 from caescope.data.sources import Part
 from caescope.errors import FileFormatError
-from caescope.files import decoding, existing_file, printable
+from caescope.files import CHUNK, MOST_UNPACKED, decoding, demand_whole, existing_file, printable
 
 MAX_NPZ_BYTES = 16 * 2**30
 
@@ -43,6 +43,7 @@ def load_npy(path: str | os.PathLike) -> np.ndarray:
         If there is no such file, or its header does not describe exactly the bytes that follow.
     """
     path = existing_file(path)
+    demand_whole(path)
     with decoding(path, "an NPY file"), path.open("rb") as file:
         return _read_npy(file, path.stat().st_size)
 
@@ -65,6 +66,7 @@ def read_npy_header(path: str | os.PathLike) -> NpyHeader:
         As in `load_npy`.
     """
     path = existing_file(path)
+    demand_whole(path)
     with decoding(path, "an NPY file"), path.open("rb") as file:
         return _read_header(file, path.stat().st_size)
 
@@ -92,8 +94,9 @@ def load_npz(path: str | os.PathLike) -> list[Part]:
     with decoding(path, "an NPZ file"), zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         slots = _parse_keys(path, list(members))
-        if (total := sum(member.file_size for member in members.values())) > MAX_NPZ_BYTES:
-            raise ValueError(f"{total / 2**30:.0f} GiB when unpacked, more than {MAX_NPZ_BYTES / 2**30:.0f}")
+        most = min(MAX_NPZ_BYTES, max(2**30, MOST_UNPACKED * path.stat().st_size))
+        if (total := sum(member.file_size for member in members.values())) > most:
+            raise ValueError(f"{total / 2**30:.1f} GiB when unpacked, more than {most / 2**30:.1f}")
         arrays = {slot: _read_member(archive, members[key]) for slot, key in slots.items()}
     splits = [split for split, kind in slots if kind == "images"]
     return [Part(split, arrays[split, "images"], arrays.get((split, "labels"))) for split in splits]
@@ -128,8 +131,11 @@ def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
     """Read an array from a stream of ``size`` bytes, allocating no more than those."""
     header = _read_header(stream, size)
     values = np.empty(prod(header.shape), header.dtype)
-    if values.nbytes and stream.readinto(values.view(np.uint8)) != values.nbytes:  # pyright: ignore
-        raise EOFError("fewer bytes than announced")
+    content = values.view(np.uint8) if values.nbytes else np.empty(0, np.uint8)
+    for start in range(0, len(content), CHUNK):  # a member of an archive would make a copy of the whole
+        part = content[start : start + CHUNK]
+        if stream.readinto(part) != len(part):  # pyright: ignore[reportAttributeAccessIssue]
+            raise EOFError("fewer bytes than announced")
     return values.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
@@ -148,4 +154,5 @@ def _read_header(stream: IO[bytes], size: int) -> NpyHeader:
         raise ValueError(f"dtype {dtype} where numbers or strings are expected")
     if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != size - header.offset:
         raise ValueError(f"{size - header.offset} bytes for shape {shape} of {dtype}")
+    np.broadcast_to(np.zeros((), dtype), shape)  # fails where NumPy cannot have such an array
     return header

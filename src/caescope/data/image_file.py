@@ -40,6 +40,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 # Pillow logs what it also raises; without a handler that would end up on the user's screen.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+STRIP_PIXELS = 2**22  # converted at a time, since what lies between takes up to 16 bytes for each
 _GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N", "LA", "La")
 _ORIENTATION = 0x0112  # the EXIF tag; 1 is upright, 5 to 8 lie on their side
 
@@ -144,6 +145,20 @@ def _to_pixels(image) -> np.ndarray:
     """Convert a Pillow image of any mode."""
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is not known")
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    if rows >= height:
+        return _convert(image)
+    strips = (
+        _convert(image.crop((0, top, width, min(top + rows, height)))) for top in range(0, height, rows)
+    )
+    pixels = np.empty((height, width) if image.mode in _GREY else (height, width, 3), np.uint8)
+    for i, strip in enumerate(strips):
+        pixels[i * rows : (i + 1) * rows] = strip
+    return pixels
+
+
+def _convert(image) -> np.ndarray:
     if image.mode.startswith("I"):
         return _from_16_bit(np.asarray(image))
     grey = image.mode in _GREY

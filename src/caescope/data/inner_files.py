@@ -6,23 +6,25 @@ from pathlib import Path
 
 from caescope.data.image_file import SUFFIXES
 from caescope.errors import FileFormatError
-from caescope.files import decoding
+from caescope.files import decoding, shown
 
 
 def walk_images(folder: Path, root: Path) -> Iterator[Path]:
     """Yield the image files below ``folder``, none of them hidden, without leaving ``root``."""
-    with decoding(folder, "a folder"):
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    for entry in entries:
-        is_folder = entry.is_dir()
-        if not is_folder and entry.suffix.lower() not in SUFFIXES:
-            continue
-        if entry.is_symlink():
-            demand_inner_link(entry, root)
-        if is_folder:
-            yield from walk_images(entry, root)
-        elif entry.is_file():
-            yield entry
+    waiting = [folder]
+    while waiting:  # not by calling itself, since folders may lie deeper than Python's stack
+        inner = waiting.pop()
+        with decoding(shown(inner), "a folder"):
+            for entry in [entry for entry in inner.iterdir() if not entry.name.startswith(".")]:
+                is_folder = entry.is_dir()
+                if not is_folder and entry.suffix.lower() not in SUFFIXES:
+                    continue
+                if entry.is_symlink():
+                    demand_inner_link(entry, root)
+                if is_folder:
+                    waiting.append(entry)
+                elif entry.is_file():
+                    yield entry
 
 
 def demand_inner_link(link: Path, root: Path) -> None:

@@ -3,22 +3,23 @@
 import csv
 import os
 import re
-from collections.abc import Mapping
-from io import StringIO
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from caescope.data.arrays import load_npy
 from caescope.data.idx import is_idx, load_idx
+from caescope.data.parquet import read_columns
 from caescope.data.sources import parse_columns, parse_labels
 from caescope.errors import DataError, FileFormatError
 from caescope.files import decoding, printable, read_bytes, read_head
+from caescope.parquet_tables import MAX_CELLS
 
 MAX_BYTES = 256 * 2**20
 ID_COLUMNS = ("id", "path")
+LINE_END = re.compile(r"\r\n|\r|\n")
 INTEGER, FLOAT = r"0|-?[1-9][0-9]{0,17}", r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?"
 
 
@@ -83,7 +84,7 @@ def load_annotations(
     if is_idx(head):
         return Annotations(parse_labels(load_idx(path), len(ids)), {})
     if head.startswith(b"PAR1"):
-        return _from_table(path, _read_parquet(path), ids, slides)
+        return _from_table(path, read_columns(path), ids, slides)
     return _load_text(Path(path), ids, slides)
 
 
@@ -95,31 +96,61 @@ def _load_text(path: Path, ids: np.ndarray, slides: np.ndarray | None) -> Annota
             "another kind",
             "Labels are read from NPY, IDX, Parquet, .csv and .txt files.",
         )
-    with decoding(path, "UTF-8 text"):
-        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     if suffix == "csv":
-        return _from_table(path, _read_csv(path, text), ids, slides)
+        return _from_table(path, read_csv(path), ids, slides)
+    text = read_text(path)
+    _demand_few(path, text.count("\n"))
     return Annotations(parse_labels(_to_numbers(text.splitlines()), len(ids)), {})
 
 
-def _read_csv(path: Path, text: str) -> dict[str, list[str]]:
+def read_text(path: str | os.PathLike) -> str:
+    """Return the content of a small file of UTF-8 text, gunzipped where it is gzipped."""
+    with decoding(path, "UTF-8 text"):
+        return read_bytes(path, MAX_BYTES).decode("utf-8-sig")
+
+
+def read_csv(path: str | os.PathLike) -> dict[str, list[str]]:
     """Return the cells of each column, stripped."""
+    text = read_text(path)
+    _demand_few(path, sum(map(text.count, ",\n\r")))
     with decoding(path, "a CSV table"):
-        header, *rows = [row for row in csv.reader(StringIO(text, newline=""), strict=True) if row] or [[]]
-    names = [name.strip() for name in header]
-    ragged = next((i for i, row in enumerate(rows, start=2) if len(row) != len(header)), None)
+        rows = (row for row in csv.reader(_lines(text), strict=True) if row)
+        names = [name.strip() for name in next(rows, [])]
+        columns: list[list[str]] = [[] for _ in names]
+        ragged = next((i for i, row in enumerate(rows, start=2) if not _append(row, columns)), None)
     if ragged or len(set(names)) < len(names):
         raise FileFormatError(
             f"{path} must be a table with all rows of one length and a name of its own for each column",
             f"row {ragged} of another length" if ragged else "a name that comes twice",
             "Name the columns in the first row: label, and id or path to match the images.",
         )
-    return {name: [row[i].strip() for row in rows] for i, name in enumerate(names)}
+    return dict(zip(names, columns, strict=True))
 
 
-def _read_parquet(path: str | os.PathLike) -> dict[str, list]:
-    with decoding(path, "a Parquet file"):
-        return pq.read_table(path, memory_map=False).to_pydict()
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text one by one; StringIO would take four bytes for each letter."""
+    start = 0
+    while start < len(text):
+        found = LINE_END.search(text, start)
+        end = found.end() if found else len(text)
+        yield text[start:end]
+        start = end
+
+
+def _append(row: list[str], columns: list[list[str]]) -> bool:
+    """Add a row's cells to the columns, if it has as many."""
+    if len(row) != len(columns):
+        return False
+    for cell, column in zip(row, columns, strict=True):
+        column.append(cell.strip())
+    return True
+
+
+def _demand_few(path: str | os.PathLike, cells: int) -> None:
+    if cells > MAX_CELLS:
+        raise FileFormatError(
+            f"{path} must hold at most {MAX_CELLS:,} cells", f"about {cells:,}", "Leave out rows or columns."
+        )
 
 
 def _from_table(

@@ -8,9 +8,10 @@ import numpy as np
 
 from caescope.data.folder import FolderSource
 from caescope.data.inner_files import demand_inner_link
-from caescope.data.labels import MAX_BYTES, _read_csv, _read_parquet, _to_numbers
+from caescope.data.labels import _to_numbers, read_csv
+from caescope.data.parquet import read_columns
 from caescope.errors import DataError, FileFormatError
-from caescope.files import decoding, existing_file, printable, read_bytes, read_head
+from caescope.files import existing_file, printable, read_head
 
 SUFFIXES = (".csv", ".csv.gz")
 
@@ -58,11 +59,7 @@ def find_listing(path: str | os.PathLike) -> FolderSource:
 
 
 def _read_table(path: Path) -> Mapping[str, list]:
-    if read_head(path).startswith(b"PAR1"):
-        return _read_parquet(path)
-    with decoding(path, "UTF-8 text"):
-        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
-    return _read_csv(path, text)
+    return read_columns(path) if read_head(path).startswith(b"PAR1") else read_csv(path)
 
 
 def _demand_inner_files(names: list[str], path: Path) -> None:
@@ -81,6 +78,7 @@ def _demand_inner_files(names: list[str], path: Path) -> None:
             f"{printable(outside)!r}, which leads elsewhere",
             "Put the table into the folder that holds all images, and give paths seen from there.",
         )
+    names = list(dict.fromkeys(names))  # each once, for one that comes a million times
     missing = [name for name in names if not os.path.isfile(os.path.join(given, name))]
     if missing:
         raise DataError(
@@ -94,4 +92,6 @@ def _demand_inner_files(names: list[str], path: Path) -> None:
 
 
 def _leads_out(name: str) -> bool:
-    return not name or name.startswith("/") or "\0" in name or ".." in PurePosixPath(name).parts
+    """Tell whether a path leads elsewhere by its name alone, on this system or on Windows."""
+    parts = name.replace("\\", "/").split("/")
+    return not parts[0] or "\0" in name or ".." in parts or bool(Path(name).drive)

@@ -9,8 +9,10 @@ import numpy as np
 
 from caescope.data.fitting import Fit
 from caescope.data.sources import ArraySource, parse_facts
+from caescope.errors import DataError
 from caescope.images import parse_images
 
+MOST_IMAGES = 2**25  # whose numbers take a gigabyte; a few bytes can stand for more
 BLOCK_BYTES = 4 * 2**20  # about what is read at a time, unless more is stored together
 
 
@@ -76,6 +78,10 @@ class MappedSource:
         name, n = self.name or self.stack.path.name, self.stack.shape[0] if self.stack.shape else 0
         # One byte, seen as the whole stack, has its shape checked at no cost
         stored = parse_images(np.broadcast_to(np.uint8(0), self.stack.shape), f"images of {name}").shape[1:]
+        if n > MOST_IMAGES:
+            raise DataError(
+                f"{name} must hold at most {MOST_IMAGES:,} images", f"{n:,}", "Split it into several files."
+            )
         ids = np.arange(n).astype(f"U{len(str(n))}") if self.ids is None else self.ids
         shape = self.fit.shape_of(stored, f"those of {name}") if self.fit else stored
         facts = parse_facts(n, self.labels, ids, self.split, self.columns)

@@ -17,6 +17,7 @@ from caescope.errors import FileFormatError
 from caescope.files import decoding, printable, read_bytes
 
 MAX_BYTES = 512 * 2**20
+MAX_OPCODES = 10_000  # six arrays need some hundreds
 PIXELS = 28 * 28
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -110,7 +111,9 @@ def load_mnist_pickle(path: str | os.PathLike) -> tuple[Pair, Pair, Pair]:
 
 def _demand_plain_opcodes(content: bytes) -> None:
     """Refuse opcodes that arrays do not need, and memo numbers that make the unpickler allocate gigabytes."""
-    for opcode, argument, position in pickletools.genops(content):
+    for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
+        if count == MAX_OPCODES:
+            raise _refusal(f"more than {MAX_OPCODES:,} pickle opcodes")
         if opcode.name not in _OPCODES:
             raise _refusal(f"the pickle opcode {opcode.name} {printable(str(argument or ''))}".rstrip())
         if opcode.name in _MEMO_OPCODES and not 0 <= int(argument or 0) <= (position or 0):
@@ -140,7 +143,11 @@ def _parse_array(record: Any, dtype: str) -> np.ndarray:
         isinstance(dtype_record, _DtypeRecord) and _is_tuple(dtype_record.state, 8), "an array without dtype"
     )
     code, byte_order = dtype_record.arguments[0], dtype_record.state[1]
-    _demand(code == dtype and byte_order in ("<", ">"), f"dtype {byte_order!s:.10}{code!s:.10}")
+    is_named = isinstance(code, str) and isinstance(
+        byte_order, str
+    )  # tuples in tuples never end when printed
+    _demand(is_named, "an array without a dtype's name")
+    _demand(code == dtype and byte_order in ("<", ">"), printable(f"dtype {byte_order:.10}{code:.10}"))
     _demand(fortran_order in (0, False), "an array in Fortran order")
     _demand(isinstance(data, (str, bytes)), "an array without bytes")
     raw = data.encode("latin1") if isinstance(data, str) else data

@@ -12,6 +12,7 @@ from caescope.data.fitting import Fit
 from caescope.data.folder import FolderSource, find_folder
 from caescope.data.hdf5 import MAGIC, find_hdf5
 from caescope.data.idx import is_idx, load_idx
+from caescope.data.inner_files import demand_inner_link
 from caescope.data.labels import load_annotations
 from caescope.data.listing import find_listing, is_listing
 from caescope.data.mnist_pickle import load_mnist_pickle
@@ -21,7 +22,7 @@ from caescope.data.section import load_tissue
 from caescope.data.sources import SPLITS, ArraySource, Part, StoredSource, source_from_parts
 from caescope.data.unreadable import leave_out_unreadable, parse_share
 from caescope.errors import FileFormatError, OptionError
-from caescope.files import read_head
+from caescope.files import exists, read_head, shown
 from caescope.parsing import is_path
 
 UNDERSTOOD = (
@@ -152,8 +153,8 @@ def _open_name(name: str | os.PathLike) -> Source:
         train, test = load_mnist()
         return source_from_parts([Part("train", *train), Part("test", *test)], "mnist")
     path = Path(name)
-    if not path.exists():
-        raise FileFormatError(f"{path} must exist", "no such file or folder", UNDERSTOOD)
+    if not exists(path):
+        raise FileFormatError(f"{shown(path)} must exist", "no such file or folder", UNDERSTOOD)
     return _open_folder(path) if path.is_dir() else _open_file(path)
 
 
@@ -168,6 +169,9 @@ def _mnist_part(folder: Path, prefix: str, split: str) -> Part | None:
         next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
         for stem in (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
     )
+    for path in (images, labels):
+        if path is not None and path.is_symlink():
+            demand_inner_link(path, folder.resolve())
     return images and Part(split, load_idx(images), None if labels is None else load_idx(labels))
 
 

@@ -13,6 +13,7 @@ from caescope.images import parse_images
 from caescope.parsing import is_missing
 
 SPLITS = ("train", "validation", "test")
+LONG_TEXT, ROOM_FOR_TEXTS = 1000, 2**30  # characters; bytes
 RESERVED = re.compile(r"id|path|split|label|map_[xy]|cluster|error|z\d{3,6}")  # latents.parquet's own columns
 
 
@@ -191,7 +192,7 @@ def parse_labels(labels: Any, n_images: int, name: str = "labels") -> np.ndarray
     Where some are missing (None, NaN, masked) the array is masked there, and holds nothing of worth.
     """
     values, missing = _parse_row(labels, n_images, name)
-    known = np.asarray(values[~missing].tolist()) if values.dtype.kind == "O" else values[~missing]
+    known = _as_array(values[~missing].tolist(), name) if values.dtype.kind == "O" else values[~missing]
     if not len(known):
         raise DataError(
             f"{name} must be known for at least one image", "none", f"Leave {name} out, or give some."
@@ -209,6 +210,18 @@ def parse_labels(labels: Any, n_images: int, name: str = "labels") -> np.ndarray
     labels = np.zeros(n_images, known.dtype)
     labels[~missing] = known
     return np.ma.array(labels, mask=missing)
+
+
+def _as_array(values: list, name: str) -> np.ndarray:
+    """Return values as an array, if that has room: NumPy gives each text as much as the longest takes."""
+    longest = max((len(value) for value in values if isinstance(value, str)), default=0)
+    if longest > LONG_TEXT and 4 * longest * len(values) > ROOM_FOR_TEXTS:
+        raise DataError(
+            f"{name} must be at most {LONG_TEXT:,} characters long where there are many",
+            f"one of {longest:,} characters among {len(values):,}",
+            "Shorten it, or leave it out.",
+        )
+    return np.asarray(values)
 
 
 def parse_columns(columns: Mapping[str, Any], n_images: int) -> dict[str, np.ndarray]:
@@ -248,7 +261,10 @@ def _parse_row(values: Any, n_images: int, name: str) -> tuple[np.ndarray, np.nd
 
 
 def _parse_names(names: Any, n_images: int, what: str) -> np.ndarray:
-    return _parse_row(names, n_images, what)[0].astype(str)
+    row = _parse_row(names, n_images, what)[0]
+    if row.dtype.kind == "O":
+        return _as_array(list(map(str, row.tolist())), what).astype(str)
+    return row.astype(str)
 
 
 def _parse_split(split: Any, n_images: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The layouts of weights that Keras writes to HDF5, found in an open file and read from it.
 
-This runs in a process of its own (see `caescope.model.isolation`): HDF5's library crashes, hangs or asks for
+This runs in a process of its own (see `caescope.isolation`): HDF5's library crashes, hangs or asks for
 gigabytes on some damaged files. Whatever can be demanded beforehand is demanded before a value is read.
 """
 

@@ -9,6 +9,7 @@ from caescope.files import decoding, existing_file
 from caescope.slides.dicom import demand_whole_slide
 from caescope.slides.handles import forget, handle_of, import_openslide
 from caescope.slides.properties import mpp_in, objective_in
+from caescope.slides.tiff import demand_usable_tiles
 
 KIND = "a slide"
 FORMATS = (
@@ -108,6 +109,7 @@ def open_slide(path: str | os.PathLike) -> Slide:
     """
     openslide = import_openslide()
     file = str(existing_file(path))
+    demand_usable_tiles(file)
     with decoding(file, KIND):
         try:
             handle = handle_of(file)
