@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
 
-.PHONY: demo test check fuzz bench bench-peers docs clean
+.PHONY: demo test check fuzz audit bench bench-peers docs clean
 
 demo: $(VENV)/core
 	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
@@ -21,6 +21,14 @@ check: $(VENV)/dev
 
 fuzz: $(VENV)/dev
 	$(BIN)/python tests/fuzzing.py --mutations 10000
+
+# Looks all pinned versions up; --strict, since without it what could not be looked up counts as sound
+audit: $(VENV)/audit/bin/pip-audit
+	$< --strict --no-deps --disable-pip -r constraints.txt
+
+$(VENV)/audit/bin/pip-audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/ours.py $(DATA)

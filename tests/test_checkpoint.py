@@ -24,6 +24,14 @@ STEPS = 4  # batches in an epoch
 IMAGES = np.random.default_rng(0).random((N_IMAGES, 6, 6, 1), np.float32)
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Death(Exception):
     """What the process would die of."""
 
@@ -354,6 +362,7 @@ import numpy as np
 sys.path.insert(0, {tests!r})
 from test_checkpoint import *
 import time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Sleepy(Callback):
     def on_train_batch_end(self, batch, logs=None):
         print(batch, flush=True)
@@ -441,6 +450,11 @@ def test_the_second_ctrl_c_does_not_wait(tmp_path):
         train(new_cae(), tmp_path / "state", [Ask(0, signal.SIGINT, times=2)])
     assert not isinstance(caught.value, TrainingStopped)
     assert not (tmp_path / "state").exists()
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert same(train(new_cae(), tmp_path / "state", [Ask(0, signal.SIGINT)]), train(new_cae()))
 
 
 def test_without_a_checkpoint_ctrl_c_is_what_it_was():

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from caescope.analysis.latents import parse_latents
 from caescope.errors import OptionError
@@ -132,6 +133,9 @@ def cluster_points(points, method: str = "kmeans", k: int = 20, seed: int = 0) -
 def kmeans(points, k: int = 20, seed: int = 0) -> Clusters:
     """Group points around ``k`` centres: the best of ten runs of KMeans.
 
+    It runs in one thread: three or more add up their sums in whatever order they finish, and the last digits
+    of the centres would change from run to run.
+
     Parameters
     ----------
     points : array_like, shape (n_images, features)
@@ -164,7 +168,8 @@ def kmeans(points, k: int = 20, seed: int = 0) -> Clusters:
     table, k = _parse(points, k)
     runs: Any = 10
     model = KMeans(k, n_init=runs, random_state=parse_seed(seed))
-    labels = model.fit_predict(table)
+    with threadpool_limits(1, "openmp"):
+        labels = model.fit_predict(table)
     order = _by_size(labels)
     return Clusters(_renumbered(labels, order), model.cluster_centers_[order], len(table))
 
@@ -188,7 +193,7 @@ def _mixture(points: np.ndarray, k: int, seed: int) -> Clusters:
     # No thinner than a thousandth of the whole, so that duplicates do not make a component of no width
     width = 1e-3 * points.var(axis=0).mean() or 1.0
     model = GaussianMixture(k, n_init=STARTS_OF_MIXTURE, reg_covar=width, random_state=seed)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1, "openmp"):  # it starts from KMeans
         # The last of its steps is as usable as any, and a sample may hold fewer than k different points
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(sample)

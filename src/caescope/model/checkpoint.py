@@ -115,11 +115,15 @@ class Keeper:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM wait for the end of the batch; when they come twice, they do not."""
+        """Let Ctrl-C and SIGTERM wait for the end of the batch; when they come twice, they do not.
+
+        One that is ignored, as Ctrl-C is in the background, stays so.
+        """
         if self.checkpoint is None or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in NAMES}
+        handlers = {number: signal.getsignal(number) for number in NAMES}
+        before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
         def note(number: int, _frame: Any) -> None:
             self.signal = number
@@ -129,7 +133,7 @@ class Keeper:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-        for number in NAMES:
+        for number in before:
             signal.signal(number, note)
         try:
             yield
