@@ -141,14 +141,13 @@ def test_the_wheel_asks_for_what_the_project_says(wheel):
     assert {Requirement(line).name for line in lines} == {Requirement(text).name for text in ASKED_FOR}
 
 
-def test_the_archive_holds_package_tests_licence_and_readme(archive):
+def test_the_archive_holds_package_licence_and_readme(archive):
     with tarfile.open(archive) as content:
         assert all(member.isfile() or member.isdir() for member in content)
         files = {member.name.partition("/")[2] for member in content if member.isfile()}
     own = {name for name in files if not name.startswith("src/caescope.egg-info/")}
     made = {"PKG-INFO", "setup.cfg"}  # by setuptools: the metadata, and an empty section
-    tests = {name for name in tracked("tests") if re.fullmatch(r"tests/test\w*\.py", name)}
-    assert own == {"LICENSE", "README.md", "pyproject.toml"} | made | tests | tracked("src")
+    assert own == {"LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"} | made | tracked("src")
 
 
 def test_the_archive_gives_the_same_wheel(archive, wheel, tmp_path):

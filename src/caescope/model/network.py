@@ -54,8 +54,8 @@ class Network:
         x : array_like, shape (n, *input_shape)
             Images (float in [0, 1] or uint8) or, for the decoder, latents.
         batch_size : int, optional
-            Items at a time at most; by default as many as are fastest. The result does not depend on it, but for
-            the last digits.
+            Items at a time at most; by default as many as are fastest. Only the last digits
+            of the result depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
 
@@ -267,8 +267,8 @@ class Model(Network):
         y : array_like of the same shape, optional
             x itself by default.
         batch_size : int, optional
-            Images at a time at most; by default as many as are fastest. The result does not depend on it, but for
-            the last digits.
+            Images at a time at most; by default as many as are fastest. Only the last digits
+            of the result depend on it.
         verbose : int
             Accepted because Keras has it; nothing is printed.
         """
