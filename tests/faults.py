@@ -203,6 +203,10 @@ JOBS = {
 
 def try_all(job: Job, folder: Path, faults: dict[str, int], every: int) -> None:
     """Print what becomes of the job when every so many calls go wrong; the first with the first fault."""
+    first = folder / "first"
+    first.mkdir()
+    job.before(first)  # here, so that the processes need not import and set up what this one has
+    job.after(first)
     old = prepared(job, folder / "old")
     was, calls = job.content(old), None
     new = shutil.copytree(old, folder / "new")
@@ -211,8 +215,8 @@ def try_all(job: Job, folder: Path, faults: dict[str, int], every: int) -> None:
     calls, becomes = answer["calls"], job.content(new)
     assert becomes != was
     assert 0 < calls < MOST_CALLS
-    for first, (name, code) in enumerate(faults.items(), 1):
-        for at in range(first, calls + 1, every):
+    for start, (name, code) in enumerate(faults.items(), 1):
+        for at in range(start, calls + 1, every):
             place = shutil.copytree(old, folder / f"{name}-{at}")
             answer = run_child(job, place, at, code)
             found = job.content(place)
