@@ -14,7 +14,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from caescope import plots
-from caescope.errors import DataError, OptionError
+from caescope.errors import DataError, OptionError, OutputError
 from caescope.plots.images import _choose
 from caescope.plots.style import PALETTE, caption, palette, thinned
 
@@ -573,7 +573,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         raise OSError("disk full")
 
     monkeypatch.setattr(ax.figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match=r"gini\.png \(disk full\)"):
         plots.save_figure(ax, path)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("gini.png", b"old")]
     assert plt.get_fignums() == []
