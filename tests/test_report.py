@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from caescope import report
-from caescope.errors import FileFormatError
+from caescope.errors import FileFormatError, OutputError
 from caescope.report import write_report
 
 FIGURES = (
@@ -526,7 +526,7 @@ def test_an_earlier_report_survives_a_failure(run, monkeypatch):
     before = write_report(run).read_bytes()
     (run / "metrics.json").write_text(json.dumps(changed(matched=None)))
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OutputError, match=r"report\.html \(no space left"):
         write_report(run)
     assert (run / "report.html").read_bytes() == before
     assert {path.name for path in run.iterdir()} == {"figures", "metrics.json", "run.yaml", "report.html"}
