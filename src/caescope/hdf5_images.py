@@ -2,8 +2,8 @@
 
 `caescope.data.hdf5` starts it. Its arguments are the file's name and, in JSON, the keys of images and labels.
 After STARTED it answers with a description, then to each line of JSON at its standard input: to
-``"labels"`` with those, to ``[start, stop]`` with images. An answer is ANSWERED or FAILED, a length in eight
-bytes and so much JSON; then come the values, whose number the other side knows.
+``"labels"`` with those, to ``[start, stop]`` with images. An answer is ANSWERED, a length in eight bytes and
+so much JSON; then come the values, whose number the other side knows. After FAILED there are no more.
 """
 
 import json
@@ -18,9 +18,9 @@ import numpy as np
 from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
 
 from caescope import isolation
-from caescope.errors import FileFormatError, InputError
+from caescope.errors import FileFormatError
 from caescope.files import decoding, printable
-from caescope.isolation import FAILED, MEMORY, SECONDS, STARTED, bytes_of, seconds_for
+from caescope.isolation import MEMORY, SECONDS, bytes_of, seconds_for
 
 KIND = "an HDF5 file of images"
 AGAIN = "Write it again with h5py: file.create_dataset('images', data=images)."
@@ -161,21 +161,18 @@ def _one_of(file: h5py.File, keys: Sequence[str], path: str) -> str | None:
 
 def main() -> None:
     """Describe the file that the arguments name, then answer requests until there are no more."""
-    answer, path = sys.stdout.buffer, sys.argv[1]
+    path, keys = sys.argv[1], json.loads(sys.argv[2])
     isolation.get_ready()
     isolation.limit(MEMORY, SECONDS, FILES)
-    answer.write(STARTED)
-    answer.flush()
-    try:
-        with decoding(path, KIND):
-            found = FoundImages(h5py.File(path, "r"), json.loads(sys.argv[2]), path)
-        _send(answer, ANSWERED, json.dumps(found.describe()).encode())
+    isolation.answer_with(lambda answer: _answer_all(path, keys, answer))
+
+
+def _answer_all(path: str, keys: Sequence[Sequence[str]], answer: IO[bytes]) -> None:
+    with decoding(path, KIND):
+        found = FoundImages(h5py.File(path, "r"), keys, path)
+        _send(answer, json.dumps(found.describe()).encode())
         for line in sys.stdin.buffer:
-            with decoding(path, KIND):
-                _serve(found, json.loads(line), answer)
-    except InputError as error:
-        _send(answer, FAILED, isolation.error_as_bytes(error))
-    os._exit(0)  # closing a damaged file can crash, too
+            _serve(found, json.loads(line), answer)
 
 
 def _serve(found: FoundImages, request: Any, answer: IO[bytes]) -> None:
@@ -184,18 +181,18 @@ def _serve(found: FoundImages, request: Any, answer: IO[bytes]) -> None:
         isolation.limit(MEMORY + 4 * found.size, seconds_for(found.size), FILES)
         values = found.read_labels()
         texts = values.tolist() if values.dtype.kind == "O" else None
-        _send(answer, ANSWERED, json.dumps([texts, values.dtype.str]).encode())
+        _send(answer, json.dumps([texts, values.dtype.str]).encode())
     else:
         start, stop = request
         unpacked = (stop - start + 2 * found.together) * found.row_bytes
         isolation.limit(MEMORY + 4 * unpacked, seconds_for(unpacked), FILES)
         values, texts = found.read(start, stop), None
-        _send(answer, ANSWERED, b"")
+        _send(answer, b"")
     if texts is None:
         answer.write(bytes_of(np.ascontiguousarray(values)))
     answer.flush()
 
 
-def _send(answer: IO[bytes], status: bytes, message: bytes) -> None:
-    answer.write(status + len(message).to_bytes(8, "little") + message)
+def _send(answer: IO[bytes], message: bytes) -> None:
+    answer.write(ANSWERED + len(message).to_bytes(8, "little") + message)
     answer.flush()

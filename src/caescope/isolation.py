@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from math import ceil
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import h5py
 import numpy as np
@@ -79,6 +79,18 @@ def killed_after(process: subprocess.Popen, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
+@contextmanager
+def reading(module: str, first: str, second: str, stdin: Any, size: int) -> Iterator[subprocess.Popen]:
+    """Run ``main()`` of a module for as long as what happens inside, and reading ``size`` bytes, may take."""
+    with start(module, first, second, stdin) as process:
+        try:
+            with killed_after(process, PATIENCE * seconds_for(size)):
+                demand_started(process)
+                yield process
+        finally:
+            process.kill()
+
+
 def demand_started(process: subprocess.Popen) -> None:
     """Raise ModelError where no Python could be started, which is no fault of a file."""
     assert process.stdout is not None
@@ -88,6 +100,30 @@ def demand_started(process: subprocess.Popen) -> None:
             f"exit status {process.wait()} of {sys.executable}",
             "Check sys.executable and the installation.",
         )
+
+
+def receive_status(process: subprocess.Popen, path: str | os.PathLike, kind: str) -> bytes:
+    """Return the byte that the reader's next part begins with, or raise the error that came instead."""
+    assert process.stdout is not None
+    status = process.stdout.read(1)
+    if status == FAILED:
+        raise error_from_bytes(process.stdout.read())
+    if not status:
+        raise stopped(process, path, kind)
+    return status
+
+
+def answer_with(send: Callable[[IO[bytes]], None]) -> NoReturn:
+    """Let this process, once it is limited, answer by what ``send`` writes, and end."""
+    answer = sys.stdout.buffer
+    answer.write(STARTED)
+    answer.flush()
+    try:
+        send(answer)
+    except InputError as error:
+        answer.write(FAILED + error_as_bytes(error))
+    answer.flush()
+    os._exit(0)  # closing a damaged file can crash, too
 
 
 def stopped(process: subprocess.Popen, path: str | os.PathLike, kind: str) -> FileFormatError:

@@ -6,18 +6,17 @@ few bytes of Parquet may stand for any number of rows, texts and pages.
 """
 
 import io
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caescope import isolation
-from caescope.errors import FileFormatError, InputError
+from caescope.errors import FileFormatError
 from caescope.files import decoding
-from caescope.isolation import FAILED, MEMORY, STARTED
+from caescope.isolation import MEMORY
 
 KIND = "a Parquet file"
 CELLS, ARROW = "cells", "arrow"  # how a table is wanted: as texts and numbers to be listed, or as it is
@@ -85,21 +84,17 @@ def unpacked(size: int) -> int:
 
 def main() -> None:
     """Read the table that the arguments name."""
-    answer, (path, how) = sys.stdout.buffer, sys.argv[1:3]
+    path, how = sys.argv[1:3]
     _get_ready()
     most = unpacked(Path(path).stat().st_size)
     isolation.limit(isolation.memory_now() + MEMORY // 4 + most, isolation.seconds_for(most // 4), FILES)
-    answer.write(STARTED)
-    answer.flush()
-    try:
-        table = read_table(path, how)
-        answer.write(ANSWERED)
-        with decoding(path, KIND), pa.ipc.new_stream(answer, table.schema) as stream:
-            stream.write_table(table)
-    except InputError as error:
-        answer.write(FAILED + isolation.error_as_bytes(error))
-    answer.flush()
-    os._exit(0)  # taking a damaged table apart can crash, too
+    isolation.answer_with(lambda answer: _send(read_table(path, how), path, answer))
+
+
+def _send(table: pa.Table, path: str, answer: IO[bytes]) -> None:
+    answer.write(ANSWERED)
+    with decoding(path, KIND), pa.ipc.new_stream(answer, table.schema) as stream:
+        stream.write_table(table)
 
 
 def _get_ready() -> None:

@@ -19,7 +19,6 @@ from caescope.data.mapped import MappedSource
 from caescope.errors import FileFormatError
 from caescope.files import decoding, existing_file
 from caescope.hdf5_images import KIND
-from caescope.isolation import FAILED
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 KEYS = (IMAGE_KEYS, LABEL_KEYS)
@@ -118,12 +117,11 @@ class _Reader:
             raise self._stopped() from error
 
     def _message(self) -> bytes:
-        status, length = self.answers.read(1), int.from_bytes(self.answers.read(8), "little")
+        isolation.receive_status(self.process, self.path, KIND)
+        length = int.from_bytes(self.answers.read(8), "little")
         message = self.answers.read(length)
-        if not status or len(message) < length:
+        if len(message) < length:
             raise self._stopped()
-        if status == FAILED:
-            raise isolation.error_from_bytes(message)
         return message
 
     def _read_into(self, array: np.ndarray) -> None:

@@ -143,9 +143,8 @@ def _parse_array(record: Any, dtype: str) -> np.ndarray:
         isinstance(dtype_record, _DtypeRecord) and _is_tuple(dtype_record.state, 8), "an array without dtype"
     )
     code, byte_order = dtype_record.arguments[0], dtype_record.state[1]
-    is_named = isinstance(code, str) and isinstance(
-        byte_order, str
-    )  # tuples in tuples never end when printed
+    is_named = isinstance(code, str) and isinstance(byte_order, str)
+    # Tuples in tuples would never end when they are printed
     _demand(is_named, "an array without a dtype's name")
     _demand(code == dtype and byte_order in ("<", ">"), printable(f"dtype {byte_order:.10}{code:.10}"))
     _demand(fortran_order in (0, False), "an array in Fortran order")

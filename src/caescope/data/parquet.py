@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from caescope import isolation, parquet_tables
 from caescope.files import existing_file
-from caescope.parquet_tables import ANSWERED, ARROW, CELLS, KIND
+from caescope.parquet_tables import ARROW, CELLS, KIND
 
 
 def read_parquet(path: str | os.PathLike) -> pa.Table:
@@ -38,25 +38,12 @@ def _read(path: Path, how: str) -> pa.Table:
     if not isolation.can_isolate():
         return parquet_tables.read_table(str(path), how)
     most = parquet_tables.unpacked(path.stat().st_size)
-    with isolation.start(parquet_tables.__name__, str(path), how, None) as process:
+    with isolation.reading(parquet_tables.__name__, str(path), how, None, most // 4) as process:
+        isolation.receive_status(process, path, KIND)
         try:
-            with isolation.killed_after(process, isolation.PATIENCE * isolation.seconds_for(most // 4)):
-                return _receive(process, path)
-        finally:
-            process.kill()
-
-
-def _receive(process: Any, path: Path) -> pa.Table:
-    isolation.demand_started(process)
-    status = process.stdout.read(1)
-    if status == isolation.FAILED:
-        raise isolation.error_from_bytes(process.stdout.read())
-    if status != ANSWERED:
-        raise isolation.stopped(process, path, KIND)
-    try:
-        return pa.ipc.open_stream(process.stdout).read_all()
-    except (pa.ArrowException, OSError) as error:  # cut off
-        raise isolation.stopped(process, path, KIND) from error
+            return pa.ipc.open_stream(process.stdout).read_all()
+        except (pa.ArrowException, OSError) as error:  # cut off
+            raise isolation.stopped(process, path, KIND) from error
 
 
 def _cells(column: pa.ChunkedArray) -> list:

@@ -19,9 +19,8 @@ import h5py
 import numpy as np
 
 from caescope import isolation
-from caescope.errors import InputError
 from caescope.files import decoding
-from caescope.isolation import FAILED, MEMORY, STARTED, bytes_of, seconds_for, stopped
+from caescope.isolation import MEMORY, bytes_of, seconds_for
 from caescope.model.layouts import find_weights, read_values
 
 KIND = "an HDF5 file of weights"
@@ -41,13 +40,10 @@ def read_isolated(
     """
     if not isolation.can_isolate():
         return _read_here(stream, shapes, path)
-    seconds = isolation.PATIENCE * seconds_for(os.fstat(stream.fileno()).st_size)
-    with isolation.start(__name__, str(path), json.dumps(shapes), stream) as process:
-        try:
-            with isolation.killed_after(process, seconds):
-                return _Answer(process, path).receive(shapes)
-        finally:
-            process.kill()
+    size = os.fstat(stream.fileno()).st_size
+    with isolation.reading(__name__, str(path), json.dumps(shapes), stream, size) as process:
+        ours = isolation.receive_status(process, path, KIND) == OURS
+        return [_receive(process, shape, path) for shape in shapes], ours
 
 
 def _read_here(stream: IO[bytes], shapes, path: Path) -> tuple[list[np.ndarray], bool]:
@@ -56,54 +52,26 @@ def _read_here(stream: IO[bytes], shapes, path: Path) -> tuple[list[np.ndarray],
         return [read_values(dataset, str(path)) for dataset in datasets], WRITER in file.attrs
 
 
-class _Answer:
-    """What the reader writes to its standard output."""
-
-    def __init__(self, process: subprocess.Popen, path: Path):
-        assert process.stdout is not None
-        self.process, self.stream, self.path = process, process.stdout, path
-
-    def receive(self, shapes: Sequence[tuple[int, ...]]) -> tuple[list[np.ndarray], bool]:
-        isolation.demand_started(self.process)
-        ours = self._status() == OURS
-        return [self._array(shape) for shape in shapes], ours
-
-    def _status(self) -> bytes:
-        status = self.stream.read(1)
-        if status == FAILED:
-            raise isolation.error_from_bytes(self.stream.read())
-        if not status:
-            raise stopped(self.process, self.path, KIND)
-        return status
-
-    def _array(self, shape: tuple[int, ...]) -> np.ndarray:
-        self._status()
-        array = np.empty(shape, "<f4")  # no larger than what the reader has already read
-        if self.stream.readinto(bytes_of(array)) != array.nbytes:  # pyright: ignore[reportAttributeAccessIssue]
-            raise stopped(self.process, self.path, KIND)
-        return array.astype(np.float32, copy=False)
+def _receive(process: subprocess.Popen, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    isolation.receive_status(process, path, KIND)
+    array = np.empty(shape, "<f4")  # no larger than what the reader has already read
+    if process.stdout.readinto(bytes_of(array)) != array.nbytes:  # pyright: ignore
+        raise isolation.stopped(process, path, KIND)
+    return array.astype(np.float32, copy=False)
 
 
 def main() -> None:
     """Read the file at standard input; the arguments are its name for messages and the shapes in JSON."""
-    file, answer = sys.stdin.buffer, sys.stdout.buffer
-    path, shapes = sys.argv[1], [tuple(shape) for shape in json.loads(sys.argv[2])]
+    file, path = sys.stdin.buffer, sys.argv[1]
+    shapes = [tuple(shape) for shape in json.loads(sys.argv[2])]
     isolation.get_ready()
     size = os.fstat(file.fileno()).st_size
     isolation.limit(MEMORY + 4 * size, seconds_for(size))
-    answer.write(STARTED)
-    answer.flush()
-    try:
-        with decoding(path, KIND):
-            _send_weights(file, size, shapes, path, answer)
-    except InputError as error:
-        answer.write(FAILED + isolation.error_as_bytes(error))
-    answer.flush()
-    os._exit(0)  # closing a damaged file can crash, too
+    isolation.answer_with(lambda answer: _send_weights(file, size, shapes, path, answer))
 
 
 def _send_weights(file, size: int, shapes, path: str, answer: IO[bytes]) -> None:
-    with h5py.File(file, "r") as opened:
+    with decoding(path, KIND), h5py.File(file, "r") as opened:
         datasets = find_weights(opened, size, shapes, path)
         answer.write(OURS if WRITER in opened.attrs else FOREIGN)
         for dataset in datasets:
