@@ -17,6 +17,7 @@ import yaml
 
 from caescope.data.opening import Source
 from caescope.data.sources import SPLITS, ArraySource
+from caescope.differences import as_plain, describe_differences
 from caescope.errors import FileFormatError, OptionError
 from caescope.files import decoding, read_bytes
 from caescope.parallel import blocks_of, map_in_order
@@ -117,24 +118,19 @@ def is_same_run(folder: Path, facts: Mapping[str, Any], overwrite: bool) -> bool
         Naming what differs, where it may not be overwritten.
     """
     old, new = (_asked_for(each) for each in (read_run(folder).facts, facts))
-    names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
-    if not names or overwrite:
-        return not names
-    differences = [
-        "other images" if name == "fingerprint" else f"{name} {old.get(name)} there and {new.get(name)} here"
-        for name in names
-    ]
+    differences = describe_differences(old, new, ["images"])
+    if not differences or overwrite:
+        return not differences
     raise OptionError(
         "A run that is whole must have been asked for by the same options and images",
-        f"{folder} with {'; '.join(differences)}",
+        f"{folder} with {differences}",
         "Give another folder, or --overwrite to replace it.",
     )
 
 
 def _asked_for(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run's result depends on, as run.yaml holds it."""
-    asked = {**facts["options"], **facts["source_options"], "fingerprint": facts["fingerprint"]}
-    return json.loads(json.dumps(asked))
+    return as_plain({**facts["options"], **facts["source_options"], "images": facts["fingerprint"]})
 
 
 def fingerprint_array(values: np.ndarray) -> str:

@@ -8,7 +8,6 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from caescope.callbacks import CallbackList, Checkpoint
+from caescope.differences import as_plain, describe_differences
 from caescope.errors import OptionError, TrainingStopped
 from caescope.files import decoding
+from caescope.model.hdf5 import hash_weights
 from caescope.model.state import Arrays, TrainingState
 from caescope.writing import write_atomically
 
@@ -143,9 +144,6 @@ class Keeper:
 
 def settings_of(model, plan, training, validation, callbacks: CallbackList) -> dict[str, Any]:
     """Return what a training must have in common with one that goes on with it, as JSON knows it."""
-    weights = sha256()
-    for array in model.get_weights():
-        weights.update(np.ascontiguousarray(array).data)
     given = {
         **model.options.as_dict(),
         "epochs": plan.epochs,
@@ -158,10 +156,10 @@ def settings_of(model, plan, training, validation, callbacks: CallbackList) -> d
         "device": model.device.type,
         "images": training.fingerprint(),
         "validation images": None if validation is None else validation.fingerprint(),
-        "first weights": weights.hexdigest(),
+        "first weights": hash_weights(model.get_weights()),
         "callbacks": [type(callback).__name__ for callback in callbacks.with_state()],
     }
-    return json.loads(json.dumps(given))
+    return as_plain(given)
 
 
 def read_state(path: Path, settings: dict[str, Any], state: TrainingState) -> Kept:
@@ -199,18 +197,12 @@ def _parse_record(content: np.ndarray) -> dict[str, Any]:
 
 def _demand_same(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
     """Refuse a checkpoint of another training, and name what differs."""
-    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
-    if not names:
-        return
-    differences = [
-        f"other {name}" if name in HASHED else f"{name} {there.get(name)} there and {here.get(name)} here"
-        for name in names
-    ]
-    raise OptionError(
-        "A training must be gone on with by the options and images that it began with",
-        f"{path.parent} with {'; '.join(differences)}",
-        "Give the same, or begin anew elsewhere.",
-    )
+    if differences := describe_differences(there, here, HASHED):
+        raise OptionError(
+            "A training must be gone on with by the options and images that it began with",
+            f"{path.parent} with {differences}",
+            "Give the same, or begin anew elsewhere.",
+        )
 
 
 def _demand_position(facts: dict[str, Any]) -> None:
