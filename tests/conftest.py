@@ -1,6 +1,7 @@
 import gzip
 import os
 import pickle
+import signal
 from pathlib import Path
 
 import matplotlib
@@ -41,3 +42,11 @@ def small_mnist(tmp_path_factory) -> Path:
     with gzip.open(path, "wb", compresslevel=1) as file:
         pickle.dump(tuple((pixels[part], labels[part]) for part in parts), file, protocol=4)
     return path
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -24,12 +24,7 @@ STEPS = 4  # batches in an epoch
 IMAGES = np.random.default_rng(0).random((N_IMAGES, 6, 6, 1), np.float32)
 
 
-@pytest.fixture(autouse=True)
-def _ctrl_c():
-    """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 class Death(Exception):

@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a system that forks and has /proc")
+import fuzzed
+import fuzzing
 
-sys.path.insert(0, str(Path(__file__).parent))
-try:
-    import fuzzed
-    import fuzzing
-finally:
-    sys.path.remove(str(Path(__file__).parent))
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a system that forks and has /proc")
 
 FEW = {"hdf5 images": 60, "hdf5 weights": 60, "params": 150, "parquet": 100, "latents": 100}
 SOUND = [name for name in fuzzed.PARSERS if name not in fuzzed.BROKEN]

@@ -1,6 +1,5 @@
 """Data from strangers: nothing in them runs, hangs, crashes, fills the memory or reaches out."""
 
-import importlib.util
 import json
 import os
 import re
@@ -12,16 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+import hostile_data as hostile
 from caescope.data import find_source
 from caescope.errors import FileFormatError, ModelError
 
 SCRIPT = Path(__file__).with_name("hostile_data.py")
-spec = importlib.util.spec_from_file_location("hostile_data", SCRIPT)
-assert spec is not None
-assert spec.loader is not None
-hostile = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(hostile)
-
 MEGABYTES = 1536
 OURS = ("FileFormatError", "DataError")
 

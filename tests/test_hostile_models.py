@@ -1,6 +1,5 @@
 """Model folders from strangers: nothing in them runs, hangs, crashes, fills the memory or reaches out."""
 
-import importlib.util
 import json
 import os
 import re
@@ -12,18 +11,13 @@ import pytest
 import torch
 import yaml
 
+import hostile_models as hostile
 from caescope.cae import CAE
 from caescope.errors import FileFormatError, ModelError
 from caescope.model.hdf5 import hash_weights
 from caescope.model.persistence import load_model
 
 SCRIPT = Path(__file__).with_name("hostile_models.py")
-spec = importlib.util.spec_from_file_location("hostile_models", SCRIPT)
-assert spec is not None
-assert spec.loader is not None
-hostile = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(hostile)
-
 SECONDS = 10
 MEGABYTES = 1536
 OURS = ("FileFormatError", "ModelError")

@@ -1,7 +1,6 @@
 """Runs that were interrupted, and folders that two would write."""
 
 import os
-import signal
 
 import pytest
 from click.testing import CliRunner
@@ -12,13 +11,7 @@ from caescope.errors import OptionError
 from caescope.pipeline import fit, run
 from caescope.staging import OutputFolder
 
-
-@pytest.fixture(autouse=True)
-def _ctrl_c():
-    """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):
