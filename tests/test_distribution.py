@@ -166,13 +166,13 @@ def test_building_again_gives_the_same_bytes(tree, wheel, tmp_path):
 
 
 def test_the_wheel_installs_and_every_module_is_there(wheel, tmp_path):
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=60)
     scripts = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / "python"
     install = [python, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--no-compile", wheel]
-    subprocess.run(install, check=True, timeout=60)
+    subprocess.run(install, env=settings, check=True, timeout=60)
     code = "import caescope, caescope.errors; print(caescope.__file__); print(caescope.__version__)"
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [python, "-I", "-c", code], cwd=tmp_path, env=settings, check=True, capture_output=True, text=True
     )
