@@ -21,7 +21,7 @@ from caescope.parsing import is_path
 from caescope.progress import Stages
 from caescope.run_folder import Run, describe, fingerprint_array, fingerprint_source, read_run
 from caescope.run_options import parse_run_options
-from caescope.source_options import SourceOptions, keep_small
+from caescope.source_options import keep_small, reopen_source
 from caescope.staging import OutputFolder
 from caescope.table import LatentTable, read_latents
 
@@ -149,23 +149,16 @@ def _material(old: Run | None, kind: str) -> Material:
         cae = CAE(path=old.path / "model", load=True, device="cpu")
     except CaescopeError:
         cae = None
-    found = _reopen(old)
+    try:
+        found = reopen_source(old.facts)
+    except CaescopeError:
+        found = None
     images = None if found is None else _unchanged(found, old)
     return Material(images, cae, split_kind=kind, slides=None if images is None else found)
 
 
 def _judging_options(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: facts["options"][name] for name in JUDGING if name in facts["options"]}
-
-
-def _reopen(old: Run) -> Source | None:
-    """Return the source of an earlier run, or None where it is gone."""
-    if not old.facts.get("source_path"):
-        return None
-    try:
-        return SourceOptions(**old.facts.get("source_options", {})).find(old.facts["source_path"])
-    except (CaescopeError, TypeError):
-        return None
 
 
 def _unchanged(found: Source, old: Run) -> Source | None:

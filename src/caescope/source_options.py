@@ -11,7 +11,7 @@ from caescope.data import ArraySource, FolderSource, find_source
 from caescope.data.fitting import Fit
 from caescope.data.opening import Source
 from caescope.data.unreadable import leave_out_unreadable
-from caescope.errors import FileFormatError, OptionError
+from caescope.errors import DataError, FileFormatError, OptionError
 from caescope.parsing import is_path
 
 if TYPE_CHECKING:
@@ -104,6 +104,24 @@ def parse_source_options(options: Mapping[str, Any]) -> SourceOptions:
             f"An option must be one of {known}", f"{next(iter(others))!r}", "Check the spelling."
         )
     return parsed
+
+
+def reopen_source(facts: Mapping[str, Any]) -> Source:
+    """Return the source of an earlier run, as run.yaml tells where it is and how it was opened.
+
+    Raises
+    ------
+    DataError, FileFormatError, OptionError
+        If it is gone, cannot be opened any more, or was in memory only.
+    """
+    path, given = facts.get("source_path"), facts.get("source_options") or {}
+    if not isinstance(path, str) or not isinstance(given, Mapping):
+        raise DataError(
+            "Images of a run must be in files to be found again",
+            "a run of images in memory",
+            "Run it on files.",
+        )
+    return parse_source_options(given).find(path)
 
 
 def keep_small(source: Source) -> Source:

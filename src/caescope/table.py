@@ -114,7 +114,7 @@ class LatentTable:
         return {name: values for name, values in columns.items() if values is not None}
 
 
-def read_latents(path: str | os.PathLike) -> LatentTable:
+def read_latents(path: str | os.PathLike, may_lack_latents: bool = False) -> LatentTable:
     """Read a table of latents, whoever made them.
 
     Parameters
@@ -125,6 +125,8 @@ def read_latents(path: str | os.PathLike) -> LatentTable:
         columns of one name, such as ``emb_0``, ``emb_1``, …. The columns ``id`` (or ``path``), ``split``,
         ``label``, ``map_x``, ``map_y``, ``cluster`` and ``error`` mean what `LatentTable` says; columns of
         texts, numbers or booleans are kept beside them.
+    may_lack_latents : bool
+        Whether a Parquet file without latents is read too: they are of shape (n, 0) then.
 
     Raises
     ------
@@ -137,6 +139,8 @@ def read_latents(path: str | os.PathLike) -> LatentTable:
     table = read_parquet(path)
     with decoding(path, "a Parquet file"):
         found = _find_latents(table)
+        if found is None and may_lack_latents and len(table):
+            return LatentTable(latents=np.empty((len(table), 0), np.float32), **_known(table, set()))
         if found is None:
             raise FileFormatError(
                 f"{path} must hold latents in the columns z000, z001, … without a gap, in one column of "

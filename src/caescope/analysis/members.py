@@ -49,7 +49,7 @@ def medoids(points, clusters: Clusters, seed: int = 0) -> dict[int, int]:
     """
     table = _points_of(clusters, points)
     rng = np.random.default_rng(parse_seed(seed))
-    return {i: int(rows[_medoid(table[rows], rng)]) for i, rows in _rows_of(clusters)}
+    return {i: int(rows[medoid(table[rows], rng)]) for i, rows in _rows_of(clusters)}
 
 
 def nearest_to_center(points, clusters: Clusters, n: int = 50) -> dict[int, np.ndarray]:
@@ -145,7 +145,7 @@ def _points_of(clusters: Clusters, points, features: int | None = None) -> np.nd
     return table
 
 
-def _medoid(points: np.ndarray, rng: np.random.Generator) -> int:
+def medoid(points: np.ndarray, rng: np.random.Generator) -> int:
     """Return which of the points has the smallest sum of distances to (a sample of) all."""
     centred = points - points.mean(axis=0)  # far from the origin, distances lose digits
     few = len(points) <= MOST_COMPARED

@@ -253,6 +253,31 @@ def report(run: Path, as_json: bool):
 
 
 @main.command()
+@click.argument("run", type=IN)
+@click.option("--port", type=int, default=8265, show_default=True, help="Or the next free one; 0 is any.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others in, by a token.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option("--export", "folder", type=OUT, help="Write files for any web server here, and serve nothing.")
+@overwrite_option
+def explore(run: Path, port: int, host: str, no_browser: bool, folder: Path | None, overwrite: bool):
+    """Look at a run folder image by image, in a browser.
+
+    RUN is a run folder, or a Parquet file with a map whose ids are paths of images.
+
+    \b
+    Example:
+      caescope explore runs/mnist
+      caescope explore runs/mnist --export mnist-page
+    """
+    from caescope.explorer import export, open_collection, serve
+
+    if folder is None:
+        serve(open_collection(run), host, port, not no_browser, click.echo)
+    else:
+        print_paths({"page": export(open_collection(run), folder, overwrite=overwrite) / "index.html"}, False)
+
+
+@main.command()
 @click.argument("model", type=IN)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def inspect(model: Path, as_json: bool):

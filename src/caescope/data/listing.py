@@ -52,7 +52,8 @@ def find_listing(path: str | os.PathLike) -> FolderSource:
             "Give each image's path, seen from the table's folder.",
         )
     names = [str(name).strip() for name in table.pop("path")]
-    _demand_inner_files(names, path)
+    _demand_inner(names, path)
+    _demand_files(names, path)
     known = {name: _to_numbers(cells) for name, cells in table.items()}
     labels, split = known.pop("label", None), known.pop("split", None)
     return FolderSource(path.parent, np.array(names), labels, known, split=split, name=path.name)
@@ -62,8 +63,37 @@ def _read_table(path: Path) -> Mapping[str, list]:
     return read_columns(path) if read_head(path).startswith(b"PAR1") else read_csv(path)
 
 
-def _demand_inner_files(names: list[str], path: Path) -> None:
-    """Refuse names that lead out of the table's folder, by themselves or by a link, or lead to no file."""
+def find_existing(path: Path, names: np.ndarray) -> FolderSource:
+    """Return those of the images that a table names which are there, without reading any.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The table.
+    names : numpy.ndarray of str, shape (n,)
+        Paths, with slashes, seen from the table's folder; each once.
+
+    Raises
+    ------
+    DataError
+        If none is there.
+    FileFormatError
+        If a path leads out of the table's folder.
+    """
+    _demand_inner(names.tolist(), path)
+    there = np.array([_is_file(path, name) for name in names.tolist()])
+    if not there.any():
+        raise DataError(
+            f"{path} must name images as its id or path, seen from its own folder",
+            f"no such file, for example {printable(str(names[0]))}",
+            "Move the table to where its images are.",
+        )
+    _demand_inner_links(names[there].tolist(), path)
+    return FolderSource(path.parent, names[there], name=path.name)
+
+
+def _demand_inner(names: list[str], path: Path) -> None:
+    """Refuse names that lead out of the table's folder, by themselves or by a folder that is a link."""
     if not names:
         raise DataError(f"{path} must list images", "none", "Give one row for each image.")
     root, given = Path(os.path.realpath(path.parent)), path.parent
@@ -78,16 +108,29 @@ def _demand_inner_files(names: list[str], path: Path) -> None:
             f"{printable(outside)!r}, which leads elsewhere",
             "Put the table into the folder that holds all images, and give paths seen from there.",
         )
+
+
+def _demand_files(names: list[str], path: Path) -> None:
+    """Refuse names that lead to no file, or are links that lead out of the table's folder."""
     names = list(dict.fromkeys(names))  # each once, for one that comes a million times
-    missing = [name for name in names if not os.path.isfile(os.path.join(given, name))]
+    missing = [name for name in names if not _is_file(path, name)]
     if missing:
         raise DataError(
             f"{path} must list files that exist, seen from its own folder",
             f"{len(missing)} of {len(names)} missing, for example {printable(missing[0])}",
             "Correct the paths, or move the table.",
         )
+    _demand_inner_links(names, path)
+
+
+def _is_file(path: Path, name: str) -> bool:
+    return os.path.isfile(os.path.join(path.parent, name))
+
+
+def _demand_inner_links(names: list[str], path: Path) -> None:
+    root = Path(os.path.realpath(path.parent))
     for name in names:
-        if os.path.islink(link := os.path.join(given, name)):
+        if os.path.islink(link := os.path.join(path.parent, name)):
             demand_inner_link(Path(link), root)
 
 

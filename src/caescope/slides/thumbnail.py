@@ -51,6 +51,11 @@ def read_thumbnail(slide: Slide, largest_side: int = LARGEST_SIDE) -> np.ndarray
     return picture
 
 
+def thumbnail_size(slide: Slide, largest_side: int = LARGEST_SIDE) -> tuple[int, int]:
+    """Return the width and height of what `read_thumbnail` returns, without reading it."""
+    return _level_and_size(slide, largest_side)[1]
+
+
 def _level_and_size(slide: Slide, largest_side: int) -> tuple[int, tuple[int, int]]:
     """Return from which level to make the thumbnail, and its width and height."""
     sides = [max(dimensions) for dimensions in slide.level_dimensions]

@@ -1,0 +1,481 @@
+"""What the explorer's server tells of a run folder, and what it keeps."""
+
+import csv
+import io
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from caescope.analysis.pca import PCAMap
+from caescope.cae import CAE
+from caescope.errors import DataError, FileFormatError, OptionError
+from caescope.explorer import open_collection
+from caescope.explorer.atlas import THUMB, Atlas, along_curve, draw_page, shrink
+from caescope.explorer.content import Content
+from caescope.explorer.notes import Notes, cluster_names, parse_notes
+from caescope.explorer.payload import Payload
+from caescope.explorer.pictures import Pictures
+from caescope.explorer.selecting import from_the_medoid, neighbours
+from caescope.explorer.server import address_of, is_loopback, listening
+from caescope.table import LatentTable, read_latents
+from explored import NAUGHTY, SIDE, N, ask, change, make_images, make_run, served
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("explored"))
+
+
+@pytest.fixture
+def own_run(tmp_path):
+    return make_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def port(run):
+    with served(run) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def facts(port):
+    return json.loads(ask(port, "/collection.json")[2])
+
+
+def picture(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def values(port, path, dtype):
+    return np.frombuffer(ask(port, path)[2], dtype)
+
+
+def test_maps_come_as_pairs_of_floats_the_run_s_own_first(port, run, facts):
+    table = read_latents(run / "latents.parquet")
+    assert [each["title"] for each in facts["maps"]] == ["t-SNE", "PCA"]
+    np.testing.assert_array_equal(values(port, "/maps/0.f32", "<f4").reshape(-1, 2), table.map)
+    expected = PCAMap().fit_transform(table.latents)
+    np.testing.assert_array_equal(values(port, "/maps/1.f32", "<f4").reshape(-1, 2), expected)
+    low, high = table.map.min(axis=0), table.map.max(axis=0)
+    np.testing.assert_allclose(facts["maps"][0]["bounds"], [*low, *high], rtol=1e-6)
+
+
+def test_columns_tell_categories_from_numbers_and_what_is_missing(port, facts):
+    by_name = {column["name"]: (i, column) for i, column in enumerate(facts["columns"])}
+    i, cluster = by_name["cluster"]
+    assert (cluster["kind"], cluster["categories"], cluster["type"]) == ("category", ["0", "1", "2"], "u8")
+    np.testing.assert_array_equal(values(port, f"/columns/{i}.u8", "u1"), np.resize([0, 1, 2, 255], N))
+    assert by_name["label"][1]["categories"] == [NAUGHTY, "cat", "dog"]
+    i, age = by_name["age"]
+    assert (age["kind"], age["min"], age["max"]) == ("number", 20.0, 80.0)
+    np.testing.assert_allclose(values(port, f"/columns/{i}.f32", "<f4"), np.linspace(20, 80, N), rtol=1e-6)
+    assert by_name["site"][1]["categories"] == ["north", "south"]
+    assert [facts["columns"][i]["name"] for i in facts["latent_columns"]] == ["z000", "z001", "z002", "z003"]
+
+
+def test_ids_and_latents_come_in_blocks(port, run):
+    table = read_latents(run / "latents.parquet")
+    assert json.loads(ask(port, "/ids/0.json")[2]) == table.ids.tolist()
+    np.testing.assert_array_equal(values(port, "/latents/0.f32", "<f4").reshape(N, 4), table.latents)
+
+
+def test_originals_reconstructions_and_differences_belong_together(port, run):
+    table, cae = read_latents(run / "latents.parquet"), CAE(path=run / "model", load=True)
+    original = picture(ask(port, "/images/7.png")[2])
+    np.testing.assert_array_equal(original, np.asarray(Image.open(run.parent / "images" / "007.png")))
+    expected = np.rint(255 * cae.decoder.predict(table.latents[7:8])[0, ..., 0])
+    made = picture(ask(port, "/reconstructions/7.png")[2])
+    np.testing.assert_allclose(made, expected, atol=1)
+    difference = picture(ask(port, "/differences/7.png")[2])
+    np.testing.assert_array_equal(difference, np.abs(original.astype(int) - made))
+
+
+def test_latents_that_are_moved_are_decoded(port, run):
+    table, cae = read_latents(run / "latents.parquet"), CAE(path=run / "model", load=True)
+    moved = (table.latents[7] + 1).astype("<f4")
+    status, headers, content = change(port, "/decode", moved.tobytes())
+    assert (status, headers["content-type"]) == (200, "image/png")
+    expected = np.rint(255 * cae.decoder.predict(moved[None])[0, ..., 0])
+    np.testing.assert_allclose(picture(content), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    "latents", [[1.0, 2.0, 3.0], [1.0] * 5, [], [1.0, 2.0, 3.0, np.nan], [1.0, 2.0, 3.0, np.inf]]
+)
+def test_latents_that_no_model_has_are_refused(port, latents):
+    status, _, content = change(port, "/decode", np.array(latents, "<f4").tobytes())
+    assert status == 400
+    assert content.startswith(b"Latents must be finite, and as many as the model has.")
+
+
+def test_half_a_number_is_refused(port):
+    status, _, content = change(port, "/decode", b"abc")
+    assert (status, content[:24]) == (400, b"A list of numbers must h")
+
+
+def test_neighbours_are_those_of_an_exhaustive_search(port, run):
+    latents = read_latents(run / "latents.parquet").latents.astype(np.float64)
+    found = json.loads(ask(port, "/neighbours/11.json")[2])
+    distances = np.linalg.norm(latents - latents[11], axis=1)
+    expected = [row for row in np.argsort(distances, kind="stable") if row != 11][:20]
+    assert found["rows"] == expected
+    np.testing.assert_allclose(found["distances"], distances[expected], rtol=1e-5)
+
+
+def test_of_few_images_all_others_are_neighbours():
+    rows, _ = neighbours(np.array([[0.0], [3.0], [1.0]]), 1)
+    assert rows.tolist() == [2, 0]
+
+
+def test_a_selection_is_sorted_from_its_medoid_on(port, run):
+    latents = read_latents(run / "latents.parquet").latents.astype(np.float64)
+    rows = np.array([3, 9, 27, 41, 55], "<u4")
+    found = np.frombuffer(change(port, "/medoid", rows.tobytes())[2], "<u4")
+    sums = [sum(np.linalg.norm(latents[a] - latents[b]) for b in rows) for a in rows]
+    middle = rows[int(np.argmin(sums))]
+    expected = sorted(rows.tolist(), key=lambda row: np.linalg.norm(latents[row] - latents[middle]))
+    assert found.tolist() == expected
+    assert from_the_medoid(latents, np.array([4])).tolist() == [4]
+
+
+@pytest.mark.parametrize("rows", [[], [N], [2**32 - 1]])
+def test_rows_that_are_not_there_have_no_medoid(port, rows):
+    status, _, content = change(port, "/medoid", np.array(rows, "<u4").tobytes())
+    assert status == 400
+    assert content.startswith(b"Rows must be those of images with latents.")
+
+
+class TestThumbnails:
+    def test_a_page_shows_each_image_where_the_order_says(self, port, run, facts):
+        order, page = values(port, "/order/0.u32", "<u4"), picture(ask(port, "/atlas/0/0.png")[2])
+        assert sorted(order.tolist()) == list(range(N))
+        assert facts["atlas"] == {"thumb": 32, "side": 32, "pages": 1}
+        for place, row in enumerate(order.tolist()):
+            top, left = (THUMB * cell for cell in divmod(place, 32))
+            image = np.asarray(Image.open(run.parent / "images" / f"{row:03d}.png"))
+            shown = page[top : top + THUMB, left : left + THUMB]
+            np.testing.assert_array_equal(shown, image.repeat(4, axis=0).repeat(4, axis=1))
+
+    def test_rows_that_follow_each_other_are_near_on_the_map(self):
+        points = np.random.default_rng(0).uniform(size=(5000, 2)).astype(np.float32)
+        order = along_curve(points)
+        assert sorted(order.tolist()) == list(range(5000))
+        pages = points[order[:4096]].reshape(4, 1024, 2)
+        areas = [np.prod(np.ptp(page, axis=0)) for page in pages]
+        assert np.mean(areas) < 0.4  # of the map; of random pages each spans all of it
+
+    def test_rows_that_are_nowhere_come_last(self):
+        points = np.array([[np.nan, 0], [1, 1], [0, np.inf], [0, 0]], np.float32)
+        assert along_curve(points).tolist() == [3, 1, 0, 2]
+
+    def test_large_images_shrink_and_keep_their_form(self):
+        image = np.zeros((50, 100, 3), np.uint8)
+        image[:, 50:] = 255
+        small = shrink(image)
+        assert small.shape == (16, 32, 3)
+        assert small[8, 0].tolist() == [0, 0, 0]
+        assert small[8, -1].tolist() == [255, 255, 255]
+
+    def test_a_missing_image_is_crossed_out(self):
+        page = draw_page(np.full((2, 8, 8, 1), 200, np.uint8), np.array([True, False]))
+        assert (page[:32, :32] == 200).all()
+        cross = page[:32, 32:64, 0]
+        assert cross[0, 0] == cross[31, 31] == cross[0, 31] == 96
+        assert cross[0, 5] == 0
+
+    def test_pages_are_kept_beside_the_run_and_read_again(self, own_run):
+        first = Content(open_collection(own_run)).atlas.page(0, 0)
+        (file,) = (own_run / "explorer").glob("*.png")
+        assert file.read_bytes() == first
+        file.write_bytes(b"kept")
+        assert Content(open_collection(own_run)).atlas.page(0, 0) == b"kept"
+
+    def test_pages_of_images_that_changed_are_made_anew(self, own_run):
+        first = Content(open_collection(own_run)).atlas.page(0, 0)
+        Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(own_run.parent / "images" / "000.png")
+        assert Content(open_collection(own_run)).atlas.page(0, 0) != first
+
+    def test_where_nothing_can_be_written_they_are_shown_all_the_same(self, own_run):
+        (own_run / "explorer").write_text("in the way")
+        assert Content(open_collection(own_run)).atlas.page(0, 0).startswith(b"\x89PNG")
+
+    def test_a_page_that_many_ask_for_is_made_once(self, run, monkeypatch):
+        content, made = Content(open_collection(run)), []
+        monkeypatch.setattr(Atlas, "_stored", lambda *_: None)
+        read = Pictures.read
+        monkeypatch.setattr(Pictures, "read", lambda self, rows: made.append(len(rows)) or read(self, rows))
+        with ThreadPoolExecutor(8) as pool:
+            pages = list(pool.map(lambda _: content.page(0, 0), range(8)))
+        assert len(set(pages)) == 1
+        assert made == [N]
+
+    def test_only_so_many_pages_stay_in_memory(self, run, monkeypatch):
+        monkeypatch.setattr("caescope.explorer.atlas.MOST_IN_MEMORY", 1)
+        atlas = Content(open_collection(run)).atlas
+        atlas.page(0, 0), atlas.page(1, 0)
+        assert list(atlas._recent) == [(1, 0)]
+
+
+class TestNotes:
+    def test_what_was_said_is_there_after_a_restart_by_id(self, own_run):
+        said = {"clusters": {"1": "stroma"}, "tags": [{"name": "odd", "rows": [5, 2]}]}
+        said["remarks"] = [{"text": "blurred", "rows": [7], "time": "2026-01-01T00:00:00+00:00"}]
+        with served(own_run) as port:
+            status, _, content = change(
+                port, "/notes.json", json.dumps({"revision": 0, **said}).encode(), "PUT"
+            )
+        assert status == 200
+        with served(own_run) as port:
+            again = json.loads(ask(port, "/notes.json")[2])
+        assert again == json.loads(content)
+        assert again["revision"] == 1
+        assert again["tags"] == [{"name": "odd", "rows": [2, 5]}]
+        stored = json.loads((own_run / "notes.json").read_text())
+        assert stored["tags"] == [{"name": "odd", "ids": ["002.png", "005.png"]}]
+
+    def test_who_comes_second_gets_the_other_s_notes_and_changes_nothing(self, own_run):
+        with served(own_run) as port:
+            first = {"revision": 0, "clusters": {"0": "one"}}
+            second = {"revision": 0, "clusters": {"0": "two"}}
+            assert change(port, "/notes.json", json.dumps(first).encode(), "PUT")[0] == 200
+            status, _, content = change(port, "/notes.json", json.dumps(second).encode(), "PUT")
+            assert status == 409
+            assert json.loads(content)["clusters"] == {"0": "one"}
+            assert json.loads(ask(port, "/notes.json")[2])["clusters"] == {"0": "one"}
+
+    def test_names_of_other_clusters_are_put_aside(self, own_run):
+        table = read_latents(own_run / "latents.parquet")
+        assert Notes(own_run / "notes.json", table).write({"revision": 0, "clusters": {"0": "stroma"}})
+        assert cluster_names(own_run, table.clusters) == {"0": "stroma"}
+        moved = np.roll(table.clusters, 1)
+        assert cluster_names(own_run, moved) == {}
+        other = LatentTable(table.ids, table.latents, clusters=moved)
+        assert Notes(own_run / "notes.json", other).read()["clusters"] == {}
+
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [
+            ([], "a list"),
+            ({"clusters": []}, "clusters that are no mapping"),
+            ({"clusters": {"9": "x"}}, "a name for a cluster that is not there"),
+            ({"clusters": {"-1": "x"}}, "a name for a cluster that is not there"),
+            ({"clusters": {"0": 1}}, "no text of at most 200 characters"),
+            ({"clusters": {"0": "x" * 201}}, "no text of at most 200 characters"),
+            ({"tags": {}}, "no list where one is expected"),
+            ({"tags": [1]}, "not subscriptable"),
+            ({"tags": [{"rows": []}]}, "'name'"),
+            ({"tags": [{"name": " ", "rows": []}]}, "a tag without a name"),
+            ({"tags": [{"name": "a", "rows": []}, {"name": "a ", "rows": []}]}, "two tags of one name"),
+            ({"tags": [{"name": "a", "rows": [N]}]}, "rows that are not there"),
+            ({"tags": [{"name": "a", "rows": [-1]}]}, "rows that are not there"),
+            ({"tags": [{"name": "a", "rows": [1.5]}]}, "rows that are not there"),
+            ({"tags": [{"name": "a", "rows": [True]}]}, "rows that are not there"),
+            ({"remarks": [{"text": "", "rows": [1]}]}, "a remark without a text"),
+            ({"remarks": [{"text": "x" * 10_001, "rows": [1]}]}, "no text of at most 10000 characters"),
+            ({"remarks": [{"text": "x"}]}, "'rows'"),
+        ],
+    )
+    def test_notes_of_another_form_are_refused(self, content, why):
+        with pytest.raises(DataError, match=f"^Notes must hold clusters, tags and remarks.*{why}"):
+            parse_notes(content, N, {"0", "1", "2"})
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 200_000])
+    def test_what_is_no_json_is_refused(self, port, body):
+        status, _, content = change(port, "/notes.json", body, "PUT")
+        assert status == 400
+        assert content.startswith(b"Notes must come as JSON.")
+
+    @pytest.mark.parametrize(
+        "stored",
+        ["", "[]", "{}", '{"format_version": 2, "revision": 0}', '{"format_version": 1, "revision": "0"}'],
+    )
+    def test_a_file_that_holds_something_else_is_refused(self, own_run, stored):
+        (own_run / "notes.json").write_text(stored)
+        with pytest.raises(FileFormatError, match=r"notes\.json must be readable as notes"):
+            Content(open_collection(own_run))
+
+    def test_a_folder_that_cannot_be_written_is_named(self, own_run):
+        with served(own_run) as port:
+            (own_run / "notes.json").mkdir()
+            status, _, content = change(port, "/notes.json", b'{"revision": 0}', "PUT")
+        assert status == 500
+        assert b"notes.json" in content
+
+    def test_downloads_hold_what_was_said_of_each_image(self, own_run):
+        said = {"revision": 0, "clusters": {"1": "=1+1"}, "tags": [{"name": "odd", "rows": [1, 2]}]}
+        said["remarks"] = [{"text": "blurred", "rows": [1]}, {"text": "dark", "rows": [1]}]
+        with served(own_run) as port:
+            change(port, "/notes.json", json.dumps(said).encode(), "PUT")
+            parquet = pq.read_table(pa.BufferReader(ask(port, "/notes.parquet")[2])).to_pylist()
+            _, headers, content = ask(port, "/notes.csv")
+        assert headers["content-disposition"] == 'attachment; filename="notes.csv"'
+        assert parquet[1] == {
+            **{"id": "001.png", "label": "dog", "cluster": 1, "cluster_name": "=1+1"},
+            **{"tags": "odd", "remarks": "blurred; dark"},
+        }
+        assert parquet[3]["cluster_name"] is None
+        row = list(csv.DictReader(io.StringIO(content.decode())))[1]
+        assert row["cluster_name"] == "'=1+1"  # a spreadsheet must not run it
+        assert row["remarks"] == "blurred; dark"
+
+    def test_without_tiles_there_is_no_geojson(self, port):
+        status, _, content = ask(port, "/notes.geojson")
+        assert status == 400
+        assert b"tiles" in content
+
+
+class TestWhatIsMissing:
+    def test_without_a_model_nothing_is_decoded(self, own_run):
+        (own_run / "model" / "params.yaml").unlink()
+        with served(own_run) as port:
+            off = json.loads(ask(port, "/collection.json")[2])["off"]
+            assert list(off) == ["decode"]
+            assert "holds no model" in off["decode"]
+            assert ask(port, "/reconstructions/0.png")[0] == 404
+            assert ask(port, "/images/0.png")[0] == 200
+
+    def test_without_images_the_map_is_there(self, own_run):
+        (own_run.parent / "images").rename(own_run.parent / "moved")
+        with served(own_run) as port:
+            facts = json.loads(ask(port, "/collection.json")[2])
+            assert "must exist" in facts["off"]["images"]
+            assert (facts["image"], facts["atlas"]) == (None, None)
+            assert ask(port, "/images/0.png")[0] == ask(port, "/atlas/0/0.png")[0] == 404
+            assert ask(port, "/maps/0.f32")[0] == 200
+
+    def test_images_that_are_gone_are_counted_and_the_others_shown(self, own_run):
+        (own_run.parent / "images" / "003.png").unlink()
+        with served(own_run) as port:
+            assert json.loads(ask(port, "/collection.json")[2])["gone"] == 1
+            assert ask(port, "/images/3.png")[0] == 404
+            shown = picture(ask(port, "/images/4.png")[2])
+        np.testing.assert_array_equal(shown, np.asarray(Image.open(own_run.parent / "images" / "004.png")))
+
+    def test_an_image_that_goes_or_breaks_meanwhile_hides_no_other(self, own_run):
+        content = Content(open_collection(own_run))
+        (own_run.parent / "images" / "003.png").unlink()
+        (own_run.parent / "images" / "004.png").write_bytes(b"no image")
+        images, there = content.pictures.read(np.arange(10))
+        assert np.flatnonzero(~there).tolist() == [3, 4]
+        np.testing.assert_array_equal(
+            images[5, ..., 0], np.asarray(Image.open(own_run.parent / "images" / "005.png"))
+        )
+        assert content.original(3) is None
+        assert content.difference(3) is None
+
+    def test_a_folder_that_is_no_run_is_refused(self, tmp_path):
+        with pytest.raises(FileFormatError, match=r"must be a run folder, with run\.yaml and metrics\.json"):
+            open_collection(tmp_path)
+
+    def test_a_path_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(FileFormatError, match="must exist"):
+            open_collection(tmp_path / "nothing.parquet")
+
+
+class TestTables:
+    """A Parquet file of somebody else's."""
+
+    def write(self, folder, **columns):
+        path = folder / "table.parquet"
+        pq.write_table(pa.table(columns), path)
+        return path
+
+    def test_ids_that_are_paths_show_images(self, tmp_path):
+        source = make_images(tmp_path / "photos", 5)
+        names = [f"photos/{name}" for name in source.ids.tolist()]
+        path = self.write(tmp_path, path=names, map_x=np.arange(5.0), map_y=np.zeros(5))
+        content = Content(open_collection(path))
+        assert content.describe()["n"] == 5
+        assert content.collection.off.keys() == {"latents", "decode"}
+        np.testing.assert_array_equal(
+            picture(content.original(2)), np.asarray(Image.open(tmp_path / names[2]))
+        )
+        assert content.neighbours(0) is None
+
+    def test_pairs_of_columns_are_maps(self, tmp_path):
+        path = self.write(tmp_path, umap_x=np.arange(5.0), umap_y=np.ones(5), age=np.arange(5))
+        collection = open_collection(path)
+        assert list(collection.maps) == ["umap"]
+        assert "images" in collection.off
+
+    def test_latents_without_a_map_are_projected(self, tmp_path):
+        path = self.write(tmp_path, z000=np.arange(5.0), z001=np.arange(5.0) ** 2)
+        assert list(open_collection(path).maps) == ["PCA"]
+
+    def test_a_table_with_nothing_to_draw_is_refused(self, tmp_path):
+        path = self.write(tmp_path, age=np.arange(5))
+        with pytest.raises(FileFormatError, match=r"must hold a map .* or latents of at least four images"):
+            open_collection(path)
+
+    @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "photos/../../secret.png"])
+    def test_paths_that_lead_out_of_its_folder_show_nothing(self, tmp_path, name):
+        make_images(tmp_path / "inner" / "photos", 5)
+        Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(tmp_path / "secret.png")
+        path = self.write(tmp_path / "inner", path=["photos/000.png", name], map_x=[0.0, 1], map_y=[0.0, 1])
+        content = Content(open_collection(path))
+        assert "leads elsewhere" in content.collection.off["images"]
+        assert content.original(0) is content.original(1) is None
+
+    def test_links_that_lead_out_of_its_folder_show_nothing(self, tmp_path):
+        make_images(tmp_path / "inner" / "photos", 5)
+        Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(tmp_path / "secret.png")
+        (tmp_path / "inner" / "photos" / "link.png").symlink_to(tmp_path / "secret.png")
+        names = ["photos/000.png", "photos/link.png"]
+        path = self.write(tmp_path / "inner", path=names, map_x=[0.0, 1], map_y=[0.0, 1])
+        content = Content(open_collection(path))
+        assert "images" in content.collection.off
+        assert content.original(1) is None
+
+    def test_notes_and_thumbnails_lie_beside_it(self, tmp_path):
+        make_images(tmp_path / "photos", 5)
+        names = [f"photos/{i:03d}.png" for i in range(5)]
+        path = self.write(tmp_path, path=names, map_x=np.arange(5.0), map_y=np.zeros(5))
+        content = Content(open_collection(path))
+        content.page(0, 0)
+        assert content.notes.write({"revision": 0, "tags": [{"name": "a", "rows": [0]}]})
+        beside = tmp_path / "table.parquet.explorer"
+        assert (beside / "notes.json").is_file()
+        assert len(list((beside / "explorer").glob("*.png"))) == 1
+
+
+def test_many_texts_that_are_all_different_are_no_colours():
+    n = 70_000
+    ids = np.arange(n).astype(str)
+    table = LatentTable(
+        ids, np.zeros((n, 1), np.float32), columns={"remark": ids, "one": np.resize(["a"], n)}
+    )
+    payload = Payload(type("C", (), {"table": table, "maps": {}})())
+    assert [column.name for column in payload.columns] == ["one", "z000"]
+
+
+class TestListening:
+    def test_a_port_that_is_taken_gives_way_to_the_next(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with listening("127.0.0.1", port) as other:
+                assert port < other.getsockname()[1] <= port + 20
+
+    def test_an_address_of_another_machine_is_refused(self):
+        with pytest.raises(OptionError, match=r"must be able to listen at 203\.0\.113\.1, port 0"):
+            listening("203.0.113.1", 0)
+
+    @pytest.mark.parametrize("port", [-1, 65536])
+    def test_a_port_that_no_machine_has_is_refused(self, port):
+        with pytest.raises(OptionError, match=f"port must be from 0 to 65535. Received port={port}"):
+            listening("127.0.0.1", port)
+
+    def test_who_lets_others_in_prints_the_token_with_the_address(self):
+        with listening("0.0.0.0", 0) as listener:
+            port = listener.getsockname()[1]
+            assert (
+                address_of(listener, "0.0.0.0", "abc") == f"http://{socket.gethostname()}:{port}/?token=abc"
+            )
+            assert address_of(listener, "127.0.0.1", None) == f"http://127.0.0.1:{port}/"
+        assert not is_loopback("0.0.0.0")
+        assert not is_loopback("example.org")
