@@ -23,6 +23,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")  # longer, and its event loop would be in the way of others
+def browser():
+    """A browser without a window."""
+    from browsing import started
+
+    with started() as browser:
+        yield browser
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -1,33 +1,19 @@
 """The explorer as a person uses it, in a browser."""
 
 import re
-import shutil
-from contextlib import contextmanager
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
-from PIL import Image
 
+from browsing import needs_browser, opened, pixels, until
 from caescope.explorer import export, open_collection
 from caescope.table import read_latents
 from explored import NAUGHTY, N, make_run, served
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-sync_api = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-OPTIONS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-SECONDS = 30_000  # ms; software rendering beside other work is slow
+pytestmark = needs_browser
 ROWS = "[...document.querySelectorAll('#selection img')].map((img) => parseInt(img.src.split('/').pop()))"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -41,37 +27,15 @@ def port(run):
         yield port
 
 
-@contextmanager
-def opened(browser, port, path="", **options):
-    """Yield a page that shows the explorer; it must say nothing on the console, and ask nobody else."""
-    context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-    page, said, asked = context.new_page(), [], []
-    page.set_default_timeout(SECONDS)
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{port}/{path}")
-    page.wait_for_selector("body[data-ready]")
-    yield page
-    page.said = [text for text in said if "GPU stall" not in text]
-    assert page.said == []
-    assert [url for url in asked if not url.startswith((f"http://127.0.0.1:{port}/", "blob:"))] == []
-    context.close()
+def at(port, state=""):
+    """Return an address of the explorer."""
+    return f"http://127.0.0.1:{port}/{state}"
 
 
 @pytest.fixture
 def page(browser, port):
-    with opened(browser, port) as page:
+    with opened(browser, at(port)) as page:
         yield page
-
-
-def until(page, expression):
-    """Wait until JavaScript is true; Playwright's own way needs eval, which the page forbids."""
-    for _ in range(SECONDS // 50):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"never true: {expression}")
 
 
 def field(page, name):
@@ -116,18 +80,24 @@ def selected(page, n):
     return sorted(page.evaluate(ROWS))
 
 
-def pixels(page, selector="#points"):
-    from io import BytesIO
-
-    return np.asarray(Image.open(BytesIO(page.locator(selector).screenshot())).convert("RGB")).astype(int)
-
-
 def test_the_map_is_drawn_in_the_colours_of_the_clusters(page):
     shown = pixels(page).reshape(-1, 3)
     for color in ((63, 144, 218), (255, 169, 14), (189, 31, 1)):
         assert (np.abs(shown - color).max(axis=1) < 40).sum() > 20, color
     assert page.title() == "images · caescope"
     assert f"{N} images of 8×8" in page.inner_text("#facts")
+
+
+def test_the_map_stays_while_a_point_is_pointed_at(page, run):
+    table = read_latents(run / "latents.parquet")
+    view, box = view_of(page)
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] - 5)
+    page.wait_for_timeout(500)
+    before = pixels(page)
+    page.mouse.move(*on_screen(table.map, view, box)[5].tolist())
+    until(page, "document.querySelector('#hover').textContent.includes('005.png')")
+    changed = np.abs(pixels(page) - before).max(axis=2) > 40
+    assert 0 < changed.mean() < 0.05  # the point and its card
 
 
 def test_the_lasso_selects_what_it_encloses(page, run):
@@ -192,7 +162,7 @@ def test_the_legend_selects_a_cluster_and_hides_it(page):
 
 
 def test_the_selection_says_what_it_is_made_of(browser, port):
-    with opened(browser, port, "#select=category:0:cluster") as page:
+    with opened(browser, at(port, "#select=category:0:cluster")) as page:
         until(page, "document.querySelectorAll('#selection img').length === 15")
         text = page.inner_text("#selection")
         assert NAUGHTY in text  # as text, and nothing ran
@@ -203,7 +173,7 @@ def test_the_selection_says_what_it_is_made_of(browser, port):
 
 
 def test_sliders_change_the_picture_that_is_decoded(browser, port):
-    with opened(browser, port, "#image=7&panel=image") as page:
+    with opened(browser, at(port, "#image=7&panel=image")) as page:
         page.wait_for_selector("#image input[type=range]")
         assert page.locator("#image input[type=range]").count() == 4
         picture = "document.querySelector('#image .preview img')"
@@ -219,7 +189,7 @@ def test_sliders_change_the_picture_that_is_decoded(browser, port):
 
 
 def test_neighbours_are_selected_by_a_key(browser, port):
-    with opened(browser, port, "#image=7&panel=image") as page:
+    with opened(browser, at(port, "#image=7&panel=image")) as page:
         page.keyboard.press("k")
         assert 7 in selected(page, 21)
         assert field(page, "select") == "neighbours:7"
@@ -227,12 +197,12 @@ def test_neighbours_are_selected_by_a_key(browser, port):
 
 def test_notes_are_there_after_a_restart(browser, tmp_path):
     run = make_run(tmp_path)
-    with served(run) as port, opened(browser, port, "#panel=notes") as page:
+    with served(run) as port, opened(browser, at(port, "#panel=notes")) as page:
         with page.expect_response("**/notes.json") as answer:
             page.locator("#notes input").first.fill("stroma")
             page.keyboard.press("Enter")
         assert answer.value.status == 200
-    with served(run) as port, opened(browser, port) as page:
+    with served(run) as port, opened(browser, at(port)) as page:
         until(page, "document.querySelector('#legend').textContent.includes('stroma')")
 
 
@@ -242,7 +212,7 @@ def test_an_address_restores_what_was_seen(page, browser, port):
     page.locator("#legend li").nth(2).get_by_text("select", exact=True).click()
     rows = selected(page, N // 3)
     view_of(page)
-    with opened(browser, port, page.url.partition("/#")[2] and "#" + page.url.partition("#")[2]) as other:
+    with opened(browser, at(port, page.url.partition("/#")[2] and "#" + page.url.partition("#")[2])) as other:
         assert selected(other, N // 3) == rows
         assert other.locator("select[name=map]").input_value() == "1"
         assert other.locator("select[name=colour] option:checked").inner_text() == "label"
@@ -289,7 +259,7 @@ def test_all_can_be_done_by_keys(page):
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_sticks_out_of_the_page(browser, port, panel, width):
     path = f"#select=category:0:cluster&image=7&panel={panel}"
-    with opened(browser, port, path, viewport={"width": width, "height": 844}) as page:
+    with opened(browser, at(port, path), viewport={"width": width, "height": 844}) as page:
         page.wait_for_timeout(500)
         wider = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
         assert page.evaluate(wider) == 0
@@ -299,7 +269,7 @@ def test_nothing_sticks_out_of_the_page(browser, port, panel, width):
 
 @pytest.mark.parametrize(("scheme", "page_color"), [("light", 255), ("dark", 21)])
 def test_it_is_light_or_dark_as_the_system_is(browser, port, scheme, page_color):
-    with opened(browser, port, color_scheme=scheme) as page:
+    with opened(browser, at(port), color_scheme=scheme) as page:
         assert pixels(page)[-3, -3, 0] == page_color
 
 
@@ -328,7 +298,7 @@ def test_an_export_works_from_any_web_server(browser, run, tmp_path):
     folder = export(open_collection(run), tmp_path / "page", verbose=0)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with opened(browser, server.server_port, "#select=category:0:cluster&image=7") as page:
+        with opened(browser, at(server.server_port, "#select=category:0:cluster&image=7")) as page:
             assert selected(page, 15) == list(range(0, N, 4))
             page.click("#tab-image")
             until(page, "document.querySelector('#image').textContent.includes('cannot decode')")

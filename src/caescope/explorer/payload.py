@@ -1,22 +1,18 @@
 """What the page gets of a collection, as typed arrays: positions, columns, latents."""
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from caescope.explorer.collection import Collection
-from caescope.table import LatentTable
 
 BLOCK = 4096  # rows whose ids or latents come at a time
 MOST_CATEGORIES = 2**16 - 1
 FEW_NUMBERS = 20  # different whole numbers that are categories rather than a scale
-ROOM = 2**26  # bytes of columns that are kept as they are sent
 
 
-@dataclass(frozen=True, eq=False)
-class Column:
+class Column(NamedTuple):
     """One value for each row, as the page reads it.
 
     Attributes
@@ -114,20 +110,21 @@ def as_bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
 
 
-def cluster_codes(table: LatentTable) -> np.ndarray | None:
-    """Return clusters with those that are none masked, shape (n,), or None where there are no clusters."""
-    return None if table.clusters is None else np.ma.masked_less(table.clusters, 0)
-
-
 def _column(name: str, values: np.ndarray) -> Column | None:
     """Return values as categories or numbers; or None for texts that are nearly all different."""
+    known = np.unique(np.ma.compressed(values))
+    is_number = known.dtype.kind == "f" or (known.dtype.kind in "iu" and len(known) > FEW_NUMBERS)
+    if is_number and name not in ("cluster", "label"):
+        return Column(name, np.ma.filled(np.ma.asarray(values).astype(np.float32), np.nan))
+    return category_column(name, values)
+
+
+def category_column(name: str, values: np.ndarray) -> Column | None:
+    """Return values as categories, or None where there are more than MOST_CATEGORIES."""
     if name == "cluster":
         values = np.ma.masked_less(values, 0)
     missing = np.ma.getmaskarray(values)
     known, codes = np.unique(np.ma.getdata(values)[~missing], return_inverse=True)
-    is_number = known.dtype.kind == "f" or (known.dtype.kind in "iu" and len(known) > FEW_NUMBERS)
-    if is_number and name not in ("cluster", "label"):
-        return Column(name, np.ma.filled(np.ma.asarray(values).astype(np.float32), np.nan))
     if len(known) > MOST_CATEGORIES:
         return None
     dtype = np.uint8 if len(known) <= 255 else np.uint16

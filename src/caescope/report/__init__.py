@@ -5,9 +5,12 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader
+from markupsafe import Markup
 
+from caescope.explorer.notes import cluster_names
 from caescope.report.formatting import FILTERS
-from caescope.report.reading import read_content
+from caescope.report.live_map import digest_of, live_map_of, live_script
+from caescope.report.reading import read_content, read_table
 from caescope.report.rows import (
     AVERAGES,
     best_probe,
@@ -24,13 +27,13 @@ __all__ = ["write_report"]
 
 
 def write_report(run: str | os.PathLike) -> Path:
-    """Write ``report.html`` into a run folder: figures and style inside, no script, no network.
+    """Write ``report.html`` into a run folder: figures, style and one script inside, no network.
 
     Parameters
     ----------
     run : path-like
-        A run folder with ``metrics.json``, ``run.yaml`` and ``figures/*.png``. Sections whose
-        figures and numbers are absent are left out.
+        A run folder with ``metrics.json``, ``run.yaml``, ``latents.parquet`` and ``figures/*.png``. Sections
+        whose figures and numbers are absent are left out. Clusters have the names of ``notes.json``.
 
     Returns
     -------
@@ -49,6 +52,9 @@ def write_report(run: str | os.PathLike) -> Path:
     caescope.errors.FileFormatError: RUN must be a run folder. Received no-such-folder, which has no ...
     """
     metrics, facts, figures = read_content(Path(run))
+    table = read_table(Path(run))
+    names = {} if table is None else cluster_names(Path(run), table.clusters)
+    script = live_script()
     page = _environment().get_template("report.html")
     text = page.render(
         metrics=metrics,
@@ -58,9 +64,12 @@ def write_report(run: str | os.PathLike) -> Path:
         chance=chance_of(metrics),
         best=best_probe(metrics.get("probe", {})),
         probes=probe_rows(metrics),
-        clusters=cluster_rows(metrics, figures),
+        clusters=cluster_rows(metrics, figures, names),
         column_maps=column_maps(metrics, figures),
         overlays=overlays(figures, facts.get("options", {})),
+        live_map=live_map_of(table, names),
+        live_script=Markup(script),
+        live_digest=digest_of(script),
     )
     path = Path(run) / "report.html"
     write_atomically(path, text.encode())

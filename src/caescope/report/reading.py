@@ -14,6 +14,7 @@ from PIL import Image
 from caescope.errors import FileFormatError
 from caescope.files import decoding, printable, read_bytes
 from caescope.report.formatting import shown, visible
+from caescope.table import LatentTable, read_latents
 
 MOST_BYTES = {".json": 64 * 2**20, ".yaml": 2**20, ".png": 32 * 2**20}
 SPLITS = ("train", "validation", "test")
@@ -180,6 +181,12 @@ def read_content(folder: Path) -> Content:
         _read(folder, "run.yaml", yaml.safe_load, RUN),
         {visible(path.stem): _read_figure(path) for path in sorted(folder.glob("figures/*.png"))},
     )
+
+
+def read_table(folder: Path) -> LatentTable | None:
+    """Return latents.parquet of a run folder, or None where there is none."""
+    path = folder / "latents.parquet"
+    return read_latents(path, may_lack_latents=True) if path.is_file() else None
 
 
 def _read(folder: Path, name: str, load, form: dict) -> dict:

@@ -58,8 +58,10 @@ def probe_rows(metrics: Mapping) -> list[tuple[str, list[tuple[str, Any, Mapping
     return [(name, found) for name, found in rows.items() if found]
 
 
-def cluster_rows(metrics: Mapping, figures: Mapping[str, Figure]) -> list[dict[str, Any]]:
-    """Return one row for each cluster: its name, and whatever is known of it."""
+def cluster_rows(
+    metrics: Mapping, figures: Mapping[str, Figure], called: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return one row for each cluster: its number, how somebody called it, and whatever is known of it."""
     found, stability = metrics.get("clusters", {}), metrics.get("stability", {})
     total = sum(found.get("sizes", {}).values())
     known = {
@@ -78,6 +80,7 @@ def cluster_rows(metrics: Mapping, figures: Mapping[str, Figure]) -> list[dict[s
         "sheet": _sheets(figures),
         "invented": {str(name): True for name in found.get("invented", [])},
         "unstable": {str(name): True for name in stability.get("unstable", [])},
+        "called": {name: visible(text) for name, text in called.items()},
     }
     names = in_order({name: None for values in known.values() for name in values})
     return [

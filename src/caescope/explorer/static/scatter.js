@@ -164,6 +164,7 @@ export function createScatter(canvas) {
     const renewed = stale;
     if (stale) paintPoints(most);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
+    gl.clear(gl.COLOR_BUFFER_BIT); // else Chromium clears at the first point drawn, after the layer was copied
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, gpu.layer);
     const all = [0, 0, canvas.width, canvas.height];
     gl.blitFramebuffer(...all, ...all, gl.COLOR_BUFFER_BIT, gl.NEAREST);
