@@ -2,6 +2,7 @@ import gzip
 import os
 import pickle
 import signal
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -59,3 +60,11 @@ def ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(params=["reader's process", "this process"])
+def in_either_process(request, monkeypatch):
+    """Files are read by a process that is started to do so; and, as in a frozen program, by this one."""
+    if request.param == "this process":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+        monkeypatch.setattr("caescope.isolation.start", None)

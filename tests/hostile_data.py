@@ -37,6 +37,7 @@ NAMES = [f"{i}.png" for i in range(3)]
 
 class Case(NamedTuple):
     build: Callable[[Path], Any]
+    error: str
     piece: str
     how: str
 
@@ -47,11 +48,14 @@ CASES: dict[str, Case] = {}
 def case(piece: str, name: str = "", how: str = "source"):
     """Keep a builder with a piece of the message that must come of it.
 
-    It fills a folder and returns what is opened below it: the name of a source, and of labels if any.
+    The error is a FileFormatError, unless ``"DataError: "`` stands before the piece. The builder fills a
+    folder and returns what is opened below it: the name of a source, and of labels if any.
     """
 
+    error = "DataError" if piece.startswith("DataError: ") else "FileFormatError"
+
     def keep(build):
-        CASES[name or build.__name__] = Case(build, piece, how)
+        CASES[name or build.__name__] = Case(build, error, piece.removeprefix("DataError: "), how)
         return build
 
     return keep
@@ -103,10 +107,13 @@ GADGETS = {
     "numpy_load": b"cnumpy\nload\n(S'HACKED.npy'\ntR.",
     "numpy_fromfile": b"cnumpy\nfromfile\n(S'../outside/0.png'\ntR.",
     "numpy_memmap": b"cnumpy\nmemmap\n(S'HACKED'\nS'f4'\nS'w+'\nK\0(K\x01ttR.",
-    "numpy_exec": b'cnumpy.testing._private.utils\nrunstring\n(S\'open("HACKED", "w")\'\n}tR.',
     "numpy_f2py": b'cnumpy.f2py.crackfortran\nmyeval\n(S\'open("HACKED", "w")\'\ntR.',
     "tofile": b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93(\x8c\x06HACKEDtR.",
     "torch_load": b"ctorch\nload\n(S'HACKED'\ntR.",
+    "name_of_a_megabyte": b"c" + b"a" * 2**20 + b"\nb\n.",
+}
+OPCODES = {
+    "numpy_exec": b'cnumpy.testing._private.utils\nrunstring\n(S\'open("HACKED", "w")\'\n}tR.',
     "inst": b"(S'touch HACKED'\nios\nsystem\n.",
     "obj": b"(cos\nsystem\nS'touch HACKED'\no.",
     "newobj": b"\x80\x02cnumpy\ndtype\nU\x02f4\x85\x81.",
@@ -118,10 +125,10 @@ GADGETS = {
     "dictionary": b"}S'a'\nNs.",
     "list": b"]Na.",
     "next_buffer": b"\x80\x05\x97.",
+}
+NO_PICKLES = {
     "build_a_class": b"cnumpy\nndarray\nN(NtbR.",
-    "build_a_text": b"S'x'\nNb.",
     "call_a_text": b"S'x'\n)R.",
-    "memo_of_gigabytes": b"\x80\x02Nr\xff\xff\xff\x7f.",
     "frame_of_exabytes": b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
     "text_of_gigabytes": b"\x80\x02X\xff\xff\xff\x7fabc.",
     "bytes_of_exabytes": b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
@@ -131,13 +138,21 @@ GADGETS = {
     "protocol_99": b"\x80\x63N.",
     "nothing_to_stop_at": b"\x80\x02.",
     "no_end": b"\x80\x02N",
-    "nested_tuples": b"\x80\x02)" + b"\x85" * 2_000_000 + b".",
-    "marks_without_end": b"(" * 3_000_000 + b".",
     "empty_name": b"c\n\n.",
-    "name_of_a_megabyte": b"c" + b"a" * 2**20 + b"\nb\n.",
 }
-for kind, content in GADGETS.items():
-    case("MNIST pickle", f"pickle_{kind}")(lambda folder, content=content: save(folder, "a.pkl", content))
+for piece, contents in {
+    "must name NumPy arrays and nothing else. Received the name ": GADGETS,
+    "must name NumPy arrays and nothing else. Received the pickle opcode ": OPCODES,
+    "must be readable as a MNIST pickle. Received ": NO_PICKLES,
+    "Received the memo number 2147483647": {"memo_of_gigabytes": b"\x80\x02Nr\xff\xff\xff\x7f."},
+    "Received more than 10,000 pickle opcodes": {
+        "nested_tuples": b"\x80\x02)" + b"\x85" * 2_000_000 + b".",
+        "marks_without_end": b"(" * 3_000_000 + b".",
+    },
+    "must hold three pairs": {"build_a_text": b"S'x'\nNb."},
+}.items():
+    for kind, content in contents.items():
+        case(piece, f"pickle_{kind}")(lambda folder, content=content: save(folder, "a.pkl", content))
 
 
 class Runs:
@@ -170,11 +185,11 @@ MEMO_BOMB = b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for 
 ARRAYS: dict[str, tuple[str, dict[str, bytes]]] = {
     "as_it_should_be": (LOADS, {}),
     "shape_too_large": ("cannot reshape", {"shape": b"K\x02M\x10\x03\x86"}),
-    "shape_of_exabytes": ("MNIST pickle", {"shape": b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86"}),
-    "shape_below_zero": ("MNIST pickle", {"shape": b"J\xfe\xff\xff\xffJ\xfe\xff\xff\xff\x86"}),
-    "shape_of_none": ("MNIST pickle", {"shape": b"N"}),
-    "shape_of_texts": ("MNIST pickle", {"shape": b"U\x01aU\x01b\x86"}),
-    "shape_as_a_bomb": ("MNIST pickle", {"shape": MEMO_BOMB}),
+    "shape_of_exabytes": ("cannot reshape", {"shape": b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86"}),
+    "shape_below_zero": ("readable as a MNIST pickle", {"shape": b"J\xfe\xff\xff\xffJ\xfe\xff\xff\xff\x86"}),
+    "shape_of_none": ("Received images of shape (784,)", {"shape": b"N"}),
+    "shape_of_texts": ("readable as a MNIST pickle", {"shape": b"U\x01aU\x01b\x86"}),
+    "shape_as_a_bomb": ("readable as a MNIST pickle", {"shape": MEMO_BOMB}),
     "type_as_a_bomb": ("must hold three pairs", {"code": MEMO_BOMB}),
     "order_as_a_bomb": ("must hold three pairs", {"order": MEMO_BOMB}),
     "objects": ("must hold three pairs", {"code": b"U\x02O8"}),
@@ -193,7 +208,7 @@ def pickle_that_doubles(folder):
     return save(folder, "a.pkl", b"\x80\x02" + BOMB + b".")
 
 
-@case("opcodes")
+@case("Received more than 10,000 pickle opcodes")
 def pickle_of_endless_opcodes(folder):
     """A hundred megabytes of tiny opcodes, which would take minutes to look at."""
     return save(folder, "a.pkl.gz", gzip_of(b"N" * 2**20, 1) + gzip_of(b"N" * 2**20, 300))
@@ -272,7 +287,7 @@ for kind, content in {
     )
 
 
-@case("Pixels of images of a.idx must be finite")
+@case("DataError: Pixels of images of a.idx must be finite")
 def idx_of_no_numbers(folder):
     return save(folder, "a.idx", idx((1, 2, 2), b"\x7f\xc0\0\0" * 4, b"\0\0\x0d"))
 
@@ -290,7 +305,7 @@ def idx_of_a_gigabyte(folder):
     return save(folder, "a.idx.gz", gzip.compress(head) + gzip_of(bytes(2**20), 1023))
 
 
-@case("one value for each image")
+@case("DataError: one value for each image")
 def idx_labels_of_another_number(folder):
     save(folder, "y.idx", idx((5,), bytes(5)))
     return [save(folder, "a.idx", idx((6, 2, 2), bytes(24))), "y.idx"]
@@ -347,12 +362,12 @@ for kind, content in NPY.items():
     )
 
 
-@case("must have shape")
+@case("DataError: must have shape")
 def npy_of_no_axes(folder):
     return save(folder, "a.npy", npy_of((), b"\0"))
 
 
-@case("one value for each image")
+@case("DataError: one value for each image")
 def npy_labels_of_another_number(folder):
     np.save(folder / "a.npy", IMAGES)
     return ["a.npy", save(folder, "y.npy", npy_of((2,), bytes(2)))]
@@ -387,11 +402,11 @@ for kind, (piece, members) in {
     "of_objects": ("readable as an NPZ file", {"images.npy": pickled_npy()}),
     "of_a_header_that_lies": ("readable as an NPZ file", {"images.npy": npy_of((2**40, 2, 2), bytes(24))}),
     "of_another_number_of_labels": (
-        "one value for each image",
+        "DataError: one value for each image",
         {"x.npy": GOOD, "y.npy": npy_of((5,), bytes(5))},
     ),
     "of_parts_that_differ": (
-        "must have images of one size",
+        "DataError: must have images of one size",
         {"x_train.npy": GOOD, "x_test.npy": npy_of((6, 2, 1), bytes(12))},
     ),
 }.items():
@@ -583,7 +598,7 @@ def hdf5_more_images_than_can_be(folder):
     return hdf5(folder, fill)
 
 
-@case("at most 33,554,432 images")
+@case("DataError: at most 33,554,432 images")
 def hdf5_of_a_billion_tiny_images(folder):
     shape = (2**30, 1, 1)
 
@@ -768,12 +783,12 @@ RAISED = """
     RuntimeError AttributeError BufferError StopIteration
 """
 for kind in RAISED.split():
-    case(f"{kind.rpartition('.')[2]}", f"decoder_raises_{kind}", how=f"raising {kind}")(
+    case(f"Received {kind.rpartition('.')[2]}: ", f"decoder_raises_{kind}", how=f"raising {kind}")(
         lambda folder: save_images(folder) or "."
     )
 
 
-@case("all have one size")
+@case("DataError: all have one size")
 def images_of_different_sizes(folder):
     save_images(folder)
     save_png(folder / "large.png", np.zeros((9, 8), np.uint8))
@@ -853,7 +868,7 @@ def folder_with_a_socket(folder):
     return "."
 
 
-@case("must hold images")
+@case("DataError: must hold images")
 def folder_of_pipes(folder):
     os.mkfifo(folder / "z.png")
     return "."
@@ -869,7 +884,7 @@ def nested(folder: Path, depth: int) -> str:
     return "."
 
 
-case("must hold images", "folder_1500_deep")(lambda folder: nested(folder, 1500))
+case("DataError: must hold images", "folder_1500_deep")(lambda folder: nested(folder, 1500))
 case("must be readable as a folder", "folder_deeper_than_paths")(lambda folder: nested(folder, 4000))
 
 
@@ -934,12 +949,12 @@ for kind, (piece, path) in {
     "absolute_backslashes": (OUT, "\\etc\\hostname"),
     "zero_byte": (OUT, "0.png\0"),
     "nothing": (OUT, " "),
-    "long": ("must list files that exist", "a" * 100_000),
-    "long_folders": ("must list files that exist", "a/" * 3000 + "0.png"),
-    "address": ("must list files that exist", "http://example.org/0.png"),
-    "control_characters": ("missing, for example \\x1b[2J", "\x1b[2J"),
-    "home": ("must list files that exist", "~/0.png"),
-    "folder": ("must list files that exist", "."),
+    "long": ("DataError: must list files that exist", "a" * 100_000),
+    "long_folders": ("DataError: must list files that exist", "a/" * 3000 + "0.png"),
+    "address": ("DataError: must list files that exist", "http://example.org/0.png"),
+    "control_characters": ("DataError: missing, for example \\x1b[2J", "\x1b[2J"),
+    "home": ("DataError: must list files that exist", "~/0.png"),
+    "folder": ("DataError: must list files that exist", "."),
 }.items():
     for suffix in (".csv", ".parquet"):
         case(piece, f"listing_of_{kind}{suffix}")(
@@ -959,23 +974,23 @@ def listing_of_a_link_out(folder):
     return listing(folder, ["0.png", "z.png"])
 
 
-@case("must list files that exist")
+@case("DataError: must list files that exist")
 def listing_of_a_pipe(folder):
     os.mkfifo(folder / "z.png")
     return listing(folder, ["0.png", "z.png"])
 
 
-@case("ids must be unique")
+@case("DataError: ids must be unique")
 def listing_of_one_image_twice(folder):
     return listing(folder, ["0.png", "0.png"])
 
 
-@case("ids must be unique")
+@case("DataError: ids must be unique")
 def listing_of_one_image_a_million_times(folder):
     return listing(folder, ["0.png"] * 10**6, "a.parquet")
 
 
-@case("must list images")
+@case("DataError: must list images")
 def listing_of_none(folder):
     return listing(folder, [])
 
@@ -990,7 +1005,7 @@ for kind, (piece, content) in {
     "as_it_should_be": (LOADS, b"path,label\n" + ROWS),
     "latin_1": ("must be readable as UTF-8 text", b"path,label,caf\xe9\n" + ROWS),
     "half_of_utf_16": ("must be readable as UTF-8 text", b"\xff\xfep\0a\0"),
-    "zero_bytes": ("column", b"\0" * 1000),
+    "zero_bytes": ("DataError: must hold one value for each image", b"\0" * 1000),
     "a_gigantic_field": (
         "must be readable as a CSV table",
         gzip.compress(b"path,label\n0.png," + b"a" * 2**27 + b"\n", 1),
@@ -998,22 +1013,25 @@ for kind, (piece, content) in {
     "an_open_quote": ("must be readable as a CSV table", b'path,label\n0.png,"' + b"a,b\n" * 100),
     "ragged": ("all rows of one length", b"path,label\n0.png,1,2\n"),
     "a_name_twice": ("a name of its own for each column", b"path,label,label\n0.png,1,2\n"),
-    "an_image_twice": ("must name every image, and no image twice", b"path,label\n" + ROWS + b"0.png,1\n"),
-    "an_image_missing": ("must name every image", b"path,label\n0.png,1\n"),
-    "infinity": ("finite floats", b"path,label\n0.png,1e999\n1.png,1.5\n2.png,1.5\n"),
-    "many_digits": ("finite floats", b"path,label\n" + ROWS.replace(b",", b"," + b"9" * 10**5)),
+    "an_image_twice": (
+        "DataError: must name every image, and no image twice",
+        b"path,label\n" + ROWS + b"0.png,1\n",
+    ),
+    "an_image_missing": ("DataError: must name every image", b"path,label\n0.png,1\n"),
+    "infinity": ("DataError: finite floats", b"path,label\n0.png,1e999\n1.png,1.5\n2.png,1.5\n"),
+    "many_digits": ("DataError: finite floats", b"path,label\n" + ROWS.replace(b",", b"," + b"9" * 10**5)),
     "nothing": ("must be a table with", b""),
     "one_column": ("must be a table with", b"path\n0.png\n"),
-    "a_reserved_name": ("A column must have a name of its own", b"path,z000\n" + ROWS),
-    "no_names": ("a name of its own", b"path,\n" + ROWS),
-    "many_columns": ("must hold at most", gzip.compress(b"," * 2**26, 1)),
-    "short_rows": ("must hold at most", gzip.compress(b"\n," * 2**26, 1)),
-    "line_ends": ("must hold at most", gzip.compress(b"\n" * 2**26, 1)),
+    "a_reserved_name": ("DataError: A column must have a name of its own", b"path,z000\n" + ROWS),
+    "no_names": ("DataError: a name of its own", b"path,\n" + ROWS),
+    "many_columns": ("must hold at most 33,554,432 cells", gzip.compress(b"," * 2**26, 1)),
+    "short_rows": ("must hold at most 33,554,432 cells", gzip.compress(b"\n," * 2**26, 1)),
+    "line_ends": ("must hold at most 33,554,432 cells", gzip.compress(b"\n" * 2**26, 1)),
 }.items():
     case(piece, f"labels_of_{kind}")(lambda folder, content=content: labelled(folder, content))
 
 
-@case("split must be at most")
+@case("DataError: split must be at most")
 def listing_of_one_long_split_among_many(folder):
     names = [f"{i}.png" for i in range(5000)]
     for name in names:
@@ -1022,7 +1040,7 @@ def listing_of_one_long_split_among_many(folder):
     return save(folder, "a.csv", "\n".join(["path,split", *rows]).encode())
 
 
-@case("labels must be at most")
+@case("DataError: labels must be at most")
 def labels_of_one_long_text_among_many(folder):
     """NumPy gives every text as much room as the longest."""
     np.save(folder / "a.npy", np.zeros((50_000, 1, 1), np.uint8))
@@ -1034,12 +1052,12 @@ def labels_in_a_gzip_bomb(folder):
     return labelled(folder, gzip_of(b"a,b\n" * 2**18, 2000), "y.csv.gz")
 
 
-@case("must hold at most")
+@case("must hold at most 33,554,432 cells")
 def labels_of_many_cells_in_a_gzip(folder):
     return labelled(folder, gzip_of(b",\n" * 2**19, 250), "y.csv.gz")
 
 
-@case("must hold at most")
+@case("must hold at most 33,554,432 cells")
 def labels_of_many_lines(folder):
     return labelled(folder, gzip_of(b"1\n" * 2**19, 200), "y.txt.gz")
 
@@ -1063,7 +1081,7 @@ def parquet(folder: Path, table: pa.Table, name: str = "y.parquet", **options) -
     return [".", name]
 
 
-@case("must hold at most")
+@case("must hold at most 33,554,432 cells")
 def parquet_of_many_rows(folder):
     """A billion times the same label, in a few kilobytes."""
     save_images(folder)
@@ -1076,20 +1094,20 @@ def parquet_of_many_rows(folder):
     return [".", "y.parquet"]
 
 
-@case("must hold at most")
+@case("must hold at most 33,554,432 cells")
 def parquet_of_many_columns(folder):
     table = pa.table({f"c{i}": pa.nulls(20_000, pa.int8()) for i in range(3000)})
     return parquet(folder, table)
 
 
-@case("no image twice")
+@case("DataError: no image twice")
 def parquet_of_long_texts(folder):
     """Two gigabytes of text, as a dictionary of one."""
     values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3000, np.int32)), pa.array(["a" * 2**20]))
     return parquet(folder, pa.table({"path": NAMES * 1000, "label": values}), compression="zstd")
 
 
-@case("one value for each image")
+@case("DataError: one value for each image")
 def parquet_labels_of_another_number(folder):
     return parquet(folder, pa.table({"label": [1] * 5}))
 
@@ -1156,8 +1174,12 @@ for kind, content in ENDS_THE_PROCESS.items():
     )
 
 
-case("y.parquet must", "parquet_of_declared_rows")(lambda folder: patched_rows(folder, 2**60))
-case("y.parquet must", "parquet_of_fewer_rows_than_declared")(lambda folder: patched_rows(folder, 10**6))
+case("must hold at most 33,554,432 cells", "parquet_of_declared_rows")(
+    lambda folder: patched_rows(folder, 2**60)
+)
+case("300 rows, where 1000000 are declared", "parquet_of_fewer_rows_than_declared")(
+    lambda folder: patched_rows(folder, 10**6)
+)
 
 
 @case(LOADS)
@@ -1216,12 +1238,15 @@ def tiled_tiff(next_ifd: int = 0, **changes) -> bytes:
 
 for kind, (piece, content) in {
     "in_a_circle": ("directories without end", tiled_tiff(next_ifd=8)),
-    "without_a_directory": ("slide", b"II*\0\0\0\0\0"),
-    "of_absurd_counts": ("slide", tiled_tiff(t324=(0xFFFFFFFF, 8), t325=(0xFFFFFFFF, 8))),
+    "without_a_directory": ("must be a slide that OpenSlide reads", b"II*\0\0\0\0\0"),
+    "of_absurd_counts": (
+        "must be readable as a slide",
+        tiled_tiff(t324=(0xFFFFFFFF, 8), t325=(0xFFFFFFFF, 8)),
+    ),
     "of_absurd_tiles": ("must have tiles of at most", tiled_tiff(t322=(1, 0xFFF0), t323=(1, 0xFFF0))),
-    "of_no_tiles": ("slide", tiled_tiff(t322=(1, 0))),
-    "of_absurd_size": ("slide", tiled_tiff(t256=(1, 0xFFFFFFFF), t257=(1, 0xFFFFFFFF))),
-    "of_tiles_beyond_the_end": ("slide", tiled_tiff(t324=(1, 0x7FFFFFFF))),
+    "of_no_tiles": ("must be readable as a slide", tiled_tiff(t322=(1, 0))),
+    "of_absurd_size": ("must be readable as a slide", tiled_tiff(t256=(1, 0xFFFFFFFF), t257=(1, 0xFFFFFFFF))),
+    "of_tiles_beyond_the_end": ("must be readable as a slide", tiled_tiff(t324=(1, 0x7FFFFFFF))),
     "of_nothing": ("an empty file", b""),
     "of_text": ("a file of another kind", b"no slide"),
 }.items():
@@ -1247,7 +1272,7 @@ def dicom(length: int, count: int) -> bytes:
     return bytes(128) + b"DICM" + meta + struct.pack("<HH2sHI", 8, 6, b"SQ", 0, length) * count
 
 
-case("slide", "slide_of_nested_dicom", how="slide")(
+case("must be a slide that OpenSlide reads", "slide_of_nested_dicom", how="slide")(
     lambda folder: save(folder, "a.dcm", dicom(0xFFFFFFFF, 200_000))
 )
 

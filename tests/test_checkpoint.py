@@ -272,12 +272,12 @@ def npy(array) -> bytes:
 
 
 def with_record(**changes):
-    """Return a change of the record: a dotted name in ``state`` or a top-level one."""
+    """Return a change of the record at its top level, or else in its ``state``."""
 
     def change(members):
         record = json.loads(np.load(io.BytesIO(members["record.npy"])).tobytes())
         for name, value in changes.items():
-            (record["state"] if name in record["state"] else record)[name] = value
+            (record if name in record else record["state"])[name] = value
         members["record.npy"] = npy(np.frombuffer(json.dumps(record).encode(), np.uint8))
 
     return change
@@ -308,6 +308,10 @@ CHANGES = {
     "callbacks without what they keep": with_record(callbacks=[{}]),
     "arrays that are not there": with_record(callbacks=[{"epoch": {"arrays": 3}, "history": {}}]),
     "steps before the first": with_record(steps_done=0),
+    "position of more": with_record(state_of_mind=1),
+    "weights of another NPY version": lambda members: (
+        members | {"weights.npy": members["weights.npy"].replace(b"\x01\0", b"\x02\0", 1)}
+    ),
 }
 
 
@@ -319,6 +323,21 @@ def test_a_damaged_checkpoint_is_refused(kept, change):
     with pytest.raises(FileFormatError, match=r"training\.npz must be readable as a checkpoint\. Received "):
         train(cae, kept)
     assert same((cae.model.get_weights(), 0), (before, 0))
+
+
+def test_a_checkpoint_from_before_the_first_batch_is_the_beginning(tmp_path):
+    """It holds nothing of the optimizer, and the schedule is where it starts."""
+    checkpoint = die(tmp_path, 1)
+
+    def go_back(members):
+        with_record(step=0, steps_done=0, seen=0, total=0.0)(members)
+        first = {"weights.npy": members["good.npy"]}
+        return {n: m for n, m in members.items() if not n.startswith("optimizer.")} | first
+
+    rewrite(checkpoint, go_back)
+    counter = Counter()
+    assert same(train(new_cae(), checkpoint, [counter]), train(new_cae()))
+    assert counter.batches == EPOCHS * STEPS
 
 
 def test_a_compressed_checkpoint_is_refused(kept):

@@ -200,3 +200,14 @@ def test_an_archive_that_announces_more_than_it_holds(tmp_path):
     (tmp_path / "a.npz").write_bytes(packed.getvalue().replace(struct.pack("<I", real), lie))
     with pytest.raises(FileFormatError, match="readable as an NPZ file"):
         load_npz(tmp_path / "a.npz")
+
+
+def test_a_member_that_ends_before_it_should_is_refused(tmp_path):
+    """Its NPY header and the directory agree, and only four of the eight bytes are there."""
+    member, packed = npy_bytes(header(shape="(8,)"), b"1234"), io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", member)
+    sizes = (struct.pack("<I", len(member) + extra) for extra in (0, 4))
+    (tmp_path / "a.npz").write_bytes(packed.getvalue().replace(*sizes))
+    with pytest.raises(FileFormatError, match=r"a\.npz .*EOFError: fewer bytes than announced\."):
+        load_npz(tmp_path / "a.npz")

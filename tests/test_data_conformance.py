@@ -71,7 +71,7 @@ def _check_reads(source, images: np.ndarray) -> None:
         found = source.read(selection)
         assert found.dtype == images.dtype
         np.testing.assert_array_equal(found, images[selection], strict=True)
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of bounds"):
         source.read([n])
     with ThreadPoolExecutor(2) as pool:
         halves = list(pool.map(source.read, [shuffled[: n // 2], shuffled[n // 2 :]] * 4))

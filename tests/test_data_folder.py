@@ -434,9 +434,15 @@ def test_a_share_of_unreadable_images_is_left_out_and_listed(tmp_path, share):
     assert replace(source, labels=None).skipped == source.skipped
 
 
+def test_nothing_is_left_out_where_all_can_be_read(tmp_path):
+    save_many(tmp_path)
+    source: Any = find_source(tmp_path, skip_unreadable=0.5)
+    assert (len(source), list(source.skipped)) == (20, [])
+
+
 @pytest.mark.parametrize("share", [0, 0.1, 0.149])
 def test_more_unreadable_images_are_an_error_with_a_table(tmp_path, share):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, match="Received 3 of 20 images that cannot be read:") as error:
         open_source(with_damage(tmp_path), skip_unreadable=share)
     lines = str(error.value).splitlines()
     assert lines[0].endswith("readable. Received 3 of 20 images that cannot be read:")

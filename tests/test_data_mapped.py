@@ -1,14 +1,17 @@
 """HDF5 and NPY files whose images stay there."""
 
 import multiprocessing
+import os
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from caescope.data import find_source, open_source
+from caescope.data import find_source, hdf5, open_source
+from caescope.data.hdf5 import Hdf5Stack
 from caescope.data.mapped import MappedSource
 from caescope.errors import DataError, FileFormatError
 
@@ -54,6 +57,16 @@ def test_what_lies_together_is_read_together_and_once(tmp_path, monkeypatch, tog
     assert stack.seen == expected
 
 
+def test_more_images_than_ids_have_room_are_refused(tmp_path):
+    stack = Watched(tmp_path / "a", 2**25 + 1, 1)
+    with pytest.raises(
+        DataError, match=r"a must hold at most 33,554,432 images\. Received 33,554,433\. Split"
+    ):
+        MappedSource(stack)
+    assert stack.seen == []
+
+
+@pytest.mark.usefixtures("in_either_process")
 @pytest.mark.parametrize("key", ["images", "x", "X"])
 @pytest.mark.parametrize("labels", [{}, {"y": range(6)}, {"labels": list("abcabc")}])
 def test_keys_of_hdf5_files(tmp_path, key, labels):
@@ -66,11 +79,13 @@ def test_keys_of_hdf5_files(tmp_path, key, labels):
     assert find_source(source, labels=range(6, 12)).labels.tolist() == list(range(6, 12))
 
 
+@pytest.mark.usefixtures("in_either_process")
 def test_labels_may_have_axes_of_length_one(tmp_path):
     source = find_source(write(tmp_path / "a.h5", x=IMAGES, y=np.arange(6).reshape(6, 1, 1, 1)))
     assert source.labels.tolist() == list(range(6))
 
 
+@pytest.mark.usefixtures("in_either_process")
 @pytest.mark.parametrize(
     ("datasets", "error", "message"),
     [
@@ -97,6 +112,7 @@ def test_labels_may_have_axes_of_length_one(tmp_path):
             "numbers or short strings. Received complex",
         ),
         ({"x": IMAGES, "y": np.array([b"a" * 2000] * 6)}, FileFormatError, "short strings"),
+        ({"x": IMAGES, "y": ["a" * 2000] * 6}, FileFormatError, "short strings. Received longer ones"),
         ({"x": IMAGES, "y": [np.inf] * 6}, DataError, "labels must be strings"),
     ],
     ids=lambda value: None if isinstance(value, type) else ",".join(value) if isinstance(value, dict) else "",
@@ -106,6 +122,7 @@ def test_hdf5_files_that_do_not_fit(tmp_path, datasets, error, message):
         find_source(write(tmp_path / "a.h5", **datasets))
 
 
+@pytest.mark.usefixtures("in_either_process")
 @pytest.mark.parametrize("key", ["x", "y"])
 def test_nothing_outside_the_hdf5_file_is_read(tmp_path, key):
     """Each of these would read the other file."""
@@ -132,6 +149,7 @@ def test_nothing_outside_the_hdf5_file_is_read(tmp_path, key):
             find_source(tmp_path / "a.h5")
 
 
+@pytest.mark.usefixtures("in_either_process")
 @pytest.mark.parametrize("chunks", [None, (1, 4, 5), (4, 4, 5)])
 def test_images_that_were_never_written(tmp_path, chunks):
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -142,6 +160,7 @@ def test_images_that_were_never_written(tmp_path, chunks):
         find_source(tmp_path / "a.h5")
 
 
+@pytest.mark.usefixtures("in_either_process")
 def test_chunks_that_would_fill_memory(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=IMAGES, chunks=(5, 4, 1))
@@ -152,6 +171,19 @@ def test_chunks_that_would_fill_memory(tmp_path):
         dataset.id.write_direct_chunk((0, 0, 0), bytes(10**6))
     with pytest.raises(FileFormatError, match=r"images together. Received 300 MiB in chunks of 300 images"):
         find_source(tmp_path / "b.h5")
+
+
+@pytest.mark.usefixtures("in_either_process")
+def test_more_values_than_can_have_been_packed(tmp_path):
+    """A filter that needs 21 bytes for any number of equal values."""
+    shape = (100, 1000, 1000)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        dataset = file.create_dataset("x", shape, np.uint8, chunks=shape, scaleoffset=0)
+        dataset.id.write_direct_chunk((0, 0, 0), bytes(21))
+    with pytest.raises(
+        FileFormatError, match=r"x itself. Received 100,000,000 bytes of values in a file of "
+    ):
+        find_source(tmp_path / "a.h5")
 
 
 def test_damaged_hdf5_files(tmp_path):
@@ -230,3 +262,37 @@ def test_another_process_opens_the_file_for_itself(tmp_path):
     assert source.stack._reader is not reader
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         np.testing.assert_array_equal(pool.apply(source.read, ([5, 1],))[..., 0], IMAGES[[5, 1]])
+
+
+def test_nothing_is_asked_for_where_nothing_is_wanted(tmp_path, monkeypatch):
+    stack = Hdf5Stack(write(tmp_path / "a.h5", x=IMAGES))
+    stack._reader.process.kill()
+    assert stack.read(slice(4, 4)).shape == (0, 4, 5)
+
+
+def message(content: bytes) -> bytes:
+    return b"A" + len(content).to_bytes(8, "little") + content
+
+
+DESCRIPTION = message(b'{"shape": [6, 4, 5], "dtype": "|u1", "together": 1, "labels": null}')
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[b"SA\x09\0\0\0\0\0\0\0{"], [b"S" + DESCRIPTION, message(b"") + b"abc"], [b"S" + DESCRIPTION, b"A\0\0"]],
+    ids=["description", "images", "length"],
+)
+def test_an_answer_that_is_cut_off_is_no_answer(tmp_path, monkeypatch, answers):
+    """Each answer is given to a line of the questions, the first one to none."""
+    say = "sys.stdout.buffer.write({!r}); sys.stdout.flush()"
+    code = "import sys; " + "; sys.stdin.readline(); ".join(map(say.format, answers))
+    monkeypatch.setattr("caescope.isolation._CHILD", code.replace("{", "{{").replace("}", "}}"))
+    path = write(tmp_path / "a.h5", x=IMAGES)
+    with pytest.raises(FileFormatError, match=r"a\.h5 must be readable as .* reader stopped \(status 0\)"):
+        find_source(path).read([1])
+
+
+def test_a_forked_process_leaves_the_reader_to_the_one_that_started_it():
+    process: Any = SimpleNamespace(returncode=None)  # and without kill()
+    hdf5._end(process, os.getpid() + 1)
+    assert process.returncode == 0  # which keeps subprocess from waiting for it

@@ -153,7 +153,7 @@ def test_a_memo_number_cannot_take_memory(load, put):
 def test_a_name_cannot_be_changed_by_a_pickle(load):
     """BUILD on the class itself would change it for every later file."""
     for name in (b"numpy\ndtype", b"numpy\nndarray", b"numpy.core.multiarray\n_reconstruct"):
-        with pytest.raises(FileFormatError):
+        with pytest.raises(FileFormatError, match="must be readable as a MNIST pickle"):
             load(b"\x80\x02c" + name + b"\nN(K\1tb.")
     assert len(load(python2_pickle())[0][0]) == 3
 

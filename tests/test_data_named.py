@@ -142,7 +142,7 @@ def test_a_mirror_that_trickles_is_given_up(small_mnist, tmp_path, monkeypatch):
 
 
 def test_offline_one_sentence_says_where_to_put_the_files(tmp_path):
-    with pytest.raises(FileFormatError) as caught:
+    with pytest.raises(FileFormatError, match=r"must be in .*. Received no ") as caught:
         load_mnist(tmp_path / "none", download=False)
     message = str(caught.value)
     assert all(f"{name}.gz" in message for name in CONTENTS)
@@ -183,10 +183,10 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 
 def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(_):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("Ctrl-C")
 
     monkeypatch.setattr("caescope.writing.os.fsync", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="Ctrl-C"):
         named.write_atomically(tmp_path / "a.gz", b"abc")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,5 @@
 import gzip
+import os
 import pickle
 
 import numpy as np
@@ -31,6 +32,12 @@ def test_a_source_is_parsed_and_says_what_it_is():
     np.testing.assert_array_equal(source.read(source.labels == "b")[..., 0], IMAGES[[1, 4]])
 
 
+def test_booleans_are_black_and_white():
+    images = ArraySource(IMAGES > 60).images
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(images[..., 0], IMAGES > 60)
+
+
 @pytest.mark.parametrize(
     "labels",
     [[3, -1, 3, 70, 0, 0], [0.5, 1, 2, 2, 1, 1], [True, False] * 3, list("ab") * 3, np.array([b"x"] * 6),
@@ -48,6 +55,7 @@ def test_labels_of_any_kind(labels):
         ({"labels": [1, 2]}, "2 labels for 6 images"),
         ({"labels": np.zeros((6, 2))}, r"shape \(6, 2\) labels for 6 images"),
         ({"labels": [[1], [1, 2]]}, "one value for each image"),
+        ({"labels": [np.zeros((2, 3)), np.zeros((2, 4))]}, "one value for each image"),
         ({"labels": 3}, r"shape \(\) labels"),
         ({"labels": [None, np.nan] * 3}, "labels must be known for at least one image"),
         ({"labels": [1, np.inf, 1, 1, 1, 1]}, "some infinite"),
@@ -59,6 +67,8 @@ def test_labels_of_any_kind(labels):
         ({"split": ["train"] * 5}, "5 split for 6 images"),
         ({"split": ["train"] * 5 + ["dev"]}, "one of train, validation, test. Received 'dev'"),
         ({"images": IMAGES[0]}, "must have shape"),
+        ({"images": IMAGES.astype(str)}, "images must hold numbers. Received dtype <U3"),
+        ({"images": IMAGES * 1j}, "images must hold numbers. Received dtype complex128"),
         ({"images": IMAGES * np.nan}, "must be finite"),
         ({"images": IMAGES * 1.0}, r"must lie in \[0, 1\]"),
         ({"images": IMAGES[:0]}, "at least one image"),
@@ -83,6 +93,15 @@ def test_labels_may_be_missing(labels, known):
     assert source.labels.tolist() == known
     assert isinstance(source.labels, np.ma.MaskedArray)
     assert source.labels[[1, 0]].mask.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("field", ["labels", "split", "ids"])
+def test_one_long_text_does_not_take_its_room_for_each_image(field):
+    texts = ["a" * 20_000, *map(str, range(49_999))]
+    with pytest.raises(
+        DataError, match=f"{field} must be at most 1,000 characters long where there are many"
+    ):
+        ArraySource(np.zeros((50_000, 1, 1), np.uint8), **{field: texts})
 
 
 def test_messages_name_the_source():
@@ -171,6 +190,23 @@ def test_a_folder_of_idx_files(tmp_path):
         open_source(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
+def test_links_in_a_folder_of_idx_files_stay_in_it(tmp_path, kind):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, array in {"images-idx3": IMAGES, "labels-idx1": np.arange(6)}.items():
+        (folder / f"train-{name}-ubyte").write_bytes(to_idx(array))
+    link = folder / f"train-{kind}-ubyte"
+    link.rename(folder / "hidden")
+    link.symlink_to("hidden")
+    assert open_source(folder).labels.tolist() == list(range(6))
+    (folder / "hidden").rename(tmp_path / "outside")
+    link.unlink()
+    link.symlink_to("../outside")
+    with pytest.raises(FileFormatError, match="must lead to a file in that folder"):
+        open_source(folder)
+
+
 UNKNOWN = "A source is an array .* a MNIST pickle .* IDX, NPY or NPZ file, a folder of images"
 
 
@@ -185,6 +221,21 @@ def test_other_files_get_the_list_of_what_is_understood(tmp_path, content):
 def test_other_objects_get_the_list_too(source):
     with pytest.raises(FileFormatError, match=UNKNOWN):
         open_source(source)
+
+
+@pytest.mark.parametrize("name", ["a\0.npy", "a" * 10_000, "\udcff\ud800.npy"])
+def test_names_that_no_file_can_have_are_of_none(name):
+    with pytest.raises(FileFormatError, match=r"must exist\. Received no such file"):
+        open_source(name)
+
+
+def test_a_file_with_more_holes_than_content_is_not_whole(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    os.truncate(tmp_path / "a.npy", 2**40)
+    with pytest.raises(
+        FileFormatError, match=r"a\.npy must be whole\. Received 1,099,511,627,776 bytes of which"
+    ):
+        open_source(tmp_path / "a.npy")
 
 
 def test_bad_sources_of_a_known_kind(tmp_path):
@@ -236,32 +287,42 @@ def test_labels_from_arrays_in_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "error", "message"),
     [
-        ("y.txt", b"a\nb\n", "2 labels for 3 images"),
-        ("y.txt", b"\n\n \n", "known for at least one image"),
-        ("y.txt", b"", "0 labels for 3 images"),
-        ("y.txt", b"\xff\xfe\x80", "readable as UTF-8 text"),
-        ("y.csv", b"", "a column label"),
-        ("y.csv", b"id\na.png\n", "a column label, or others"),
-        ("y.csv", b"id,label,label\na.png,1,2\n", "a name that comes twice"),
-        ("y.csv", b"label,map_x\n1,2\n1,2\n1,2\n", "a name of its own"),
-        ("y.parquet", b"PAR1PAR1", "readable as a Parquet file"),
-        ("y.csv", b"id,class\na.png,1\nd.png,1\nb/c.png,1\n", "a column label.* the columns class"),
-        ("y.csv", b"label\na\nb\n", "2 labels for 3 images"),
-        ("y.csv", b"id,label\na.png,1\nb/c.png\n", "row 3 of another length"),
-        ("y.csv", b"id,label\na.png,1\nd.png,1\n", "1 of 3 images missing, for example b/c.png"),
-        ("y.csv", b"id,label\na.png,1\nd.png,1\nb/c.png,1\nd.png,2\n", "1 rows that repeat a name"),
-        ("y.csv", b'id,label\n"a.png,1\n', "readable as a CSV table"),
-        ("y.csv", b"label\n" + b"x" * 200_000, "readable as a CSV table"),
-        ("y.json", b"[1, 2, 3]", "NPY, IDX, Parquet, .csv and .txt"),
-        ("y", to_idx(np.zeros((3, 2), np.uint8)), r"shape \(3, 2\) labels"),
-        ("y.csv.gz", b"\x1f\x8b\x08", "EOFError"),
+        ("y.txt", b"a\nb\n", DataError, "2 labels for 3 images"),
+        ("y.txt", b"\n\n \n", DataError, "known for at least one image"),
+        ("y.txt", b"", DataError, "0 labels for 3 images"),
+        ("y.txt", b"\xff\xfe\x80", FileFormatError, "readable as UTF-8 text"),
+        ("y.csv", b"", FileFormatError, "a column label"),
+        ("y.csv", b"id\na.png\n", FileFormatError, "a column label, or others"),
+        ("y.csv", b"id,label,label\na.png,1,2\n", FileFormatError, "a name that comes twice"),
+        ("y.csv", b"label,map_x\n1,2\n1,2\n1,2\n", DataError, "a name of its own"),
+        ("y.parquet", b"PAR1PAR1", FileFormatError, "readable as a Parquet file"),
+        (
+            "y.csv",
+            b"id,class\na.png,1\nd.png,1\nb/c.png,1\n",
+            FileFormatError,
+            "a column label.* the columns class",
+        ),
+        ("y.csv", b"label\na\nb\n", DataError, "2 labels for 3 images"),
+        ("y.csv", b"id,label\na.png,1\nb/c.png\n", FileFormatError, "row 3 of another length"),
+        ("y.csv", b"id,label\na.png,1\nd.png,1\n", DataError, "1 of 3 images missing, for example b/c.png"),
+        (
+            "y.csv",
+            b"id,label\na.png,1\nd.png,1\nb/c.png,1\nd.png,2\n",
+            DataError,
+            "1 rows that repeat a name",
+        ),
+        ("y.csv", b'id,label\n"a.png,1\n', FileFormatError, "readable as a CSV table"),
+        ("y.csv", b"label\n" + b"x" * 200_000, FileFormatError, "readable as a CSV table"),
+        ("y.json", b"[1, 2, 3]", FileFormatError, "NPY, IDX, Parquet, .csv and .txt"),
+        ("y", to_idx(np.zeros((3, 2), np.uint8)), DataError, r"shape \(3, 2\) labels"),
+        ("y.csv.gz", b"\x1f\x8b\x08", FileFormatError, "EOFError"),
     ],
 )
-def test_label_files_that_do_not_fit(tmp_path, name, content, message):
+def test_label_files_that_do_not_fit(tmp_path, name, content, error, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises((DataError, FileFormatError), match=message):
+    with pytest.raises(error, match=message):
         load_labels(tmp_path / name, IDS)
 
 
@@ -284,6 +345,16 @@ def test_a_table_without_labels_leaves_the_sources_own(tmp_path):
     source = open_source(ArraySource(IMAGES[:3], [1, 2, 3]), labels=tmp_path / "slides.csv")
     assert source.labels.tolist() == [1, 2, 3]
     assert source.columns["slide"].tolist() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("name", ["y.csv", "y.txt"])
+def test_tables_of_too_many_cells_are_refused(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("label\n" + "1\n" * 30)
+    monkeypatch.setattr("caescope.data.labels.MAX_CELLS", 20)
+    with pytest.raises(
+        FileFormatError, match=rf"{name} must hold at most 20 cells\. Received about 3\d\. Leave"
+    ):
+        load_labels(tmp_path / name, IDS)
 
 
 def test_missing_label_file(tmp_path):

@@ -3,8 +3,15 @@
 import csv
 import io
 import json
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
+import webbrowser
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +21,15 @@ from PIL import Image
 
 from caescope.analysis.pca import PCAMap
 from caescope.cae import CAE
-from caescope.errors import DataError, FileFormatError, OptionError
-from caescope.explorer import open_collection
+from caescope.errors import DataError, FileFormatError, MissingDependencyError, OptionError
+from caescope.explorer import export, open_collection, serve
 from caescope.explorer.atlas import THUMB, Atlas, along_curve, draw_page, shrink
 from caescope.explorer.content import Content
 from caescope.explorer.notes import Notes, cluster_names, parse_notes
 from caescope.explorer.payload import Payload
 from caescope.explorer.pictures import Pictures
 from caescope.explorer.selecting import from_the_medoid, neighbours
-from caescope.explorer.server import address_of, is_loopback, listening
+from caescope.explorer.server import address_of, is_loopback, listening, open_browser
 from caescope.table import LatentTable, read_latents
 from explored import NAUGHTY, SIDE, N, ask, change, make_images, make_run, served
 
@@ -461,6 +468,13 @@ class TestListening:
             with listening("127.0.0.1", port) as other:
                 assert port < other.getsockname()[1] <= port + 20
 
+    def test_where_all_ports_are_taken_one_sentence_says_so(self, monkeypatch):
+        monkeypatch.setattr("caescope.explorer.server.PORTS_TRIED", 1)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(OptionError, match=rf"listen at 127\.0\.0\.1, port {port} .* in use"):
+                listening("127.0.0.1", port)
+
     def test_an_address_of_another_machine_is_refused(self):
         with pytest.raises(OptionError, match=r"must be able to listen at 203\.0\.113\.1, port 0"):
             listening("203.0.113.1", 0)
@@ -479,3 +493,159 @@ class TestListening:
             assert address_of(listener, "127.0.0.1", None) == f"http://127.0.0.1:{port}/"
         assert not is_loopback("0.0.0.0")
         assert not is_loopback("example.org")
+
+
+def test_a_page_that_was_made_is_not_made_again(run, monkeypatch):
+    content = Content(open_collection(run))
+    first = content.page(0, 0)
+    monkeypatch.setattr(Pictures, "read", None)
+    assert content.page(0, 0) is first
+
+
+def test_a_map_on_which_nothing_is_anywhere_has_bounds_all_the_same(tmp_path):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"map_x": [np.nan] * 3, "map_y": [np.nan] * 3}), path)
+    content = Content(open_collection(path))
+    assert content.describe()["maps"][0]["bounds"] == [0, 0, 1, 1]
+    assert np.frombuffer(content.order(0), "<u4").tolist() == [0, 1, 2]
+
+
+def test_a_collection_says_how_large_it_is(run):
+    assert repr(open_collection(run)) == "Collection('images', 60 images, 2 maps)"
+
+
+def test_images_in_memory_that_are_others_by_now_are_not_shown(own_run):
+    source = own_run.parent / "images.npz"
+    np.savez(source, images=np.zeros((N, SIDE, SIDE), np.uint8))
+    facts = (own_run / "run.yaml").read_text().replace(str(own_run.parent / "images"), str(source))
+    (own_run / "run.yaml").write_text(facts)
+    table = read_latents(own_run / "latents.parquet")
+    assert LatentTable(np.arange(N).astype(str), table.latents, map=table.map).write(
+        own_run / "latents.parquet"
+    )
+    off = open_collection(own_run).off["images"]
+    assert off.startswith("Images cannot be shown: Images must be those that the run was made of.")
+
+
+def test_images_of_which_none_has_the_name_of_a_row_are_not_shown(own_run):
+    table = read_latents(own_run / "latents.parquet")
+    others = np.array([f"other/{name}" for name in table.ids])
+    LatentTable(others, table.latents, map=table.map).write(own_run / "latents.parquet")
+    assert "Images must be where they were. Received none of them." in open_collection(own_run).off["images"]
+
+
+def test_downloads_of_a_plain_table_hold_ids_tags_and_remarks(tmp_path):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"map_x": np.arange(3.0), "map_y": np.arange(3.0)}), path)
+    with served(path) as port:
+        _, _, content = ask(port, "/notes.csv")
+    assert content.decode().splitlines()[0].replace('"', "") == "id,tags,remarks"
+
+
+class TestExport:
+    def test_its_files_are_what_the_server_sends(self, own_run, tmp_path):
+        folder = export(open_collection(own_run), tmp_path / "page", verbose=0)
+        with served(own_run) as port:
+            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+                name = file.relative_to(folder).as_posix()
+                if name not in ("collection.json", "notes.json"):
+                    assert ask(port, f"/{name}")[::2] == (200, file.read_bytes()), name
+            sent = json.loads(ask(port, "/collection.json")[2])
+        facts = json.loads((folder / "collection.json").read_text())
+        assert (facts["static"], facts["token"], sent["static"]) == (True, None, False)
+        assert facts["off"].keys() == {"decode", "downloads"}
+        assert {key for key in facts if facts[key] != sent[key]} == {"static", "token", "off"}
+        names = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+        assert {"images", "reconstructions", "differences", "neighbours", "atlas", "index.html"} <= names
+
+    def test_of_many_images_the_pictures_alone_are_written(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr("caescope.explorer.as_files.MOST_WHOLE", N - 1)
+        folder = export(open_collection(run), tmp_path / "page", verbose=0)
+        assert len(list((folder / "images").iterdir())) == N
+        assert not (folder / "neighbours").exists()
+        off = json.loads((folder / "collection.json").read_text())["off"]
+        assert off["neighbours"] == off["reconstructions"] != ""
+
+    def test_of_very_many_images_the_thumbnails_alone_are_written(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr("caescope.explorer.as_files.MOST_WHOLE", 1)
+        monkeypatch.setattr("caescope.explorer.as_files.MOST_IMAGES", N - 1)
+        folder = export(open_collection(run), tmp_path / "page", verbose=0)
+        assert not (folder / "images").exists()
+        assert (folder / "atlas" / "0" / "0.png").is_file()
+        facts = json.loads((folder / "collection.json").read_text())
+        assert facts["image"] is None
+        assert facts["off"]["images"].startswith("There are thumbnails on the map only")
+
+    def test_without_images_there_are_maps_and_columns(self, own_run, tmp_path):
+        (own_run.parent / "images").rename(own_run.parent / "moved")
+        folder = export(open_collection(own_run), tmp_path / "page", verbose=0)
+        assert (folder / "maps" / "0.f32").is_file()
+        assert not (folder / "atlas").exists()
+
+    def test_a_folder_that_holds_something_else_stays(self, run, tmp_path):
+        (tmp_path / "mine.txt").write_text("mine")
+        with pytest.raises(OptionError, match="must be new, empty or an earlier output"):
+            export(open_collection(run), tmp_path, overwrite=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+class TestServing:
+    def start(self, *arguments, **environment):
+        command = [sys.executable, "-m", "caescope", "explore", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=os.environ | environment, **pipes)
+
+    @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+    def test_the_command_prints_the_address_first_and_ends_when_it_is_told(self, run, sign):
+        with self.start(run, "--port", "0", "--no-browser") as process:
+            address = process.stdout.readline().strip()
+            port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
+            assert ask(port, "/collection.json")[0] == 200
+            process.send_signal(sign)
+            out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "", "")
+
+    def test_a_taken_port_is_no_matter(self, run):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            process = self.start(run, "--port", taken.getsockname()[1], "--no-browser")
+            port = int(process.stdout.readline().rpartition(":")[2].strip("/\n"))
+            assert port != taken.getsockname()[1]
+            assert ask(port, "/")[0] == 200
+            process.terminate()
+            process.communicate(timeout=30)
+
+    def test_who_lets_others_in_needs_the_printed_token(self, run):
+        with self.start(run, "--port", "0", "--host", "0.0.0.0", "--no-browser") as process:
+            address = process.stdout.readline().strip()
+            port, token = re.fullmatch(r"http://[^:]+:(\d+)/\?token=([\w-]{32})", address).groups()
+            assert ask(int(port), "/")[0] == 403
+            assert ask(int(port), f"/?token={token}")[0] == 303
+            process.terminate()
+
+    def test_without_a_display_no_browser_is_opened(self, monkeypatch):
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.delenv("DISPLAY", raising=False)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        monkeypatch.setattr(webbrowser, "open", None)
+        assert not open_browser("http://127.0.0.1:1/")
+
+    def test_with_a_display_a_browser_is_opened(self, run, monkeypatch):
+        opened, said = Event(), []
+        monkeypatch.setenv("DISPLAY", ":0")
+        monkeypatch.setattr(webbrowser, "open", lambda address: said.append(address) or opened.set() or True)
+        monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: opened.wait(10))
+        serve(open_collection(run), port=0, announce=said.append)
+        assert len(said) == 2
+        assert said[0] == said[1]
+
+    def test_without_the_extra_one_sentence_says_what_to_install(self, run, monkeypatch):
+        monkeypatch.setitem(sys.modules, "uvicorn", None)
+        with pytest.raises(
+            MissingDependencyError, match=r"needs Starlette and uvicorn.*caescope\[explorer\]"
+        ):
+            serve(open_collection(run))
+
+    def test_the_command_exports(self, run, tmp_path):
+        with self.start(run, "--export", tmp_path / "page") as process:
+            out, _ = process.communicate(timeout=120)
+        assert (process.returncode, out) == (0, f"page: {tmp_path / 'page' / 'index.html'}\n")

@@ -1,5 +1,6 @@
 """Who may ask the explorer's server for what."""
 
+import asyncio
 import json
 import socket
 import time
@@ -320,3 +321,41 @@ def test_a_foreign_host_is_refused_with_the_token(guarded):
 
 def test_a_query_of_many_fields_is_no_token(guarded):
     assert ask(guarded, "/?" + "a&" * 2000 + "token=secret")[0] == 403
+
+
+def sent_by_the_guard(scope, *received):
+    """Return what the guard sends, for requests that this server does not make."""
+    sent, incoming = [], iter(received)
+
+    async def app(_scope, receive, _send):
+        sent.append(await receive())
+        sent.append(await receive())
+
+    async def receive():
+        return next(incoming)
+
+    async def send(message):
+        sent.append(message)
+
+    guarded = guard.Guard(app, {"localhost"}, "secret", is_open=True)
+    asyncio.run(guarded(scope, receive, send))
+    return sent
+
+
+def test_a_web_socket_is_closed_before_it_is_open():
+    assert sent_by_the_guard({"type": "websocket"}) == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_the_server_s_own_messages_pass():
+    assert sent_by_the_guard({"type": "lifespan"}, "start", "stop") == ["start", "stop"]
+
+
+def test_after_a_whole_body_messages_pass():
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "server": ("localhost", 1)}
+    scope["headers"] = [(b"host", b"localhost")]
+    messages = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+    assert sent_by_the_guard(scope, *messages) == messages
+
+
+def test_a_cookie_that_is_none_is_no_token(guarded):
+    assert ask(guarded, "/", Cookie="a,b=secret")[0] == 403

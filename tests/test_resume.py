@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from caescope.callbacks import TensorBoard
 from caescope.cli import main
-from caescope.errors import OptionError
+from caescope.errors import OptionError, OutputError
 from caescope.pipeline import fit, run
 from caescope.staging import OutputFolder
 
@@ -44,6 +44,49 @@ def test_a_disk_that_cannot_exchange_folders(tmp_path, monkeypatch, fails):
     write("new")
     assert (tmp_path / "run" / "run.yaml").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def stopped_with(path, *names: str) -> None:
+    """Write files in folders of these names, and a file beside them, until Ctrl-C comes."""
+    with OutputFolder(path).staged() as partial:
+        for name in names:
+            (partial / name).mkdir()
+            (partial / name / "file").touch()
+        (partial / "run.yaml").touch()
+        raise KeyboardInterrupt
+
+
+def test_what_is_not_gone_on_with_is_cleared_away(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        stopped_with(tmp_path / "run", "checkpoint", "logs", "figures")
+    assert stop.value.__notes__ == ["What was trained is kept: the same with --resume goes on from there."]
+    with OutputFolder(tmp_path / "run", resume=True).staged() as partial:
+        assert sorted(path.name for path in partial.iterdir()) == ["checkpoint", "logs"]
+        (partial / "run.yaml").write_text("whole")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["logs", "run.yaml"]
+
+
+def test_nothing_is_kept_of_what_was_stopped_before_its_first_checkpoint(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        stopped_with(tmp_path / "run", "logs", "figures")
+    assert not hasattr(stop.value, "__notes__")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_about_what_is_read_does_not_name_the_output(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"input\.npy"),
+        OutputFolder(tmp_path / "run").staged(),
+    ):
+        (tmp_path / "input.npy").read_bytes()
+    with (
+        pytest.raises(
+            OutputError, match=r"must be writable\. Received .*run \(No such file or directory\)\."
+        ),
+        OutputFolder(tmp_path / "run").staged() as partial,
+    ):
+        (partial / "figures" / "a.png").touch()
+    assert not list(tmp_path.iterdir())
 
 
 def interrupt(patch, number: int, batches: int) -> None:

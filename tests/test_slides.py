@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import runpy
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from PIL import Image
 
 from caescope.errors import DataError, FileFormatError, MissingDependencyError, OptionError
 from caescope.slides import find_slides, handles, open_slide, plan_tiles, read_tile
+from hostile_data import big_tiff, tiled_tiff
 
 ALL = {"rule": "none"}
 
@@ -92,6 +94,33 @@ def test_every_thread_has_its_own_handle_and_few_of_them(tmp_path):
         np.testing.assert_array_equal(np.asarray(slide.read_region(0, 0, 0, 64, 64)), noise(64, 64, i))
 
 
+def test_a_slide_that_vanished_before_it_was_opened_again_ends_in_one_sentence(study):
+    slide, other = open_slide(study / "a.tiff"), handles.handle_of(str(study / "b.tif"))
+    handles.forget(slide.path)
+    (study / "a.tiff").unlink()
+    with pytest.raises(FileFormatError, match=r"a\.tiff must be readable as a slide\. Received OpenSlide"):
+        slide.read_region(0, 0, 0, 8, 8)
+    assert handles.handle_of(str(study / "b.tif")) is other
+
+
+def test_a_copy_of_this_process_begins_without_open_files(study, monkeypatch):
+    """And leaves those alone that it inherits, as it shares their positions."""
+    path, before = str(study / "a.tiff"), handles._handles
+    monkeypatch.setattr(handles, "_handles", before)  # to be put back
+    monkeypatch.setattr(handles, "_inherited", [])
+    mine = handles.handle_of(path)
+    handles._start_anew()  # as it does in the copy
+    assert handles._inherited == [before]
+    assert handles.handle_of(path) is not mine
+    assert mine.read_region((0, 0), 0, (8, 8)).size == (8, 8)
+
+
+def test_systems_that_fork_nothing_open_slides_too(study, monkeypatch):
+    monkeypatch.delattr(os, "register_at_fork")
+    module = runpy.run_path(handles.__file__)
+    assert module["handle_of"](str(study / "a.tiff")).dimensions == (200, 194)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_process_opens_its_own(study):
@@ -107,7 +136,14 @@ def test_a_forked_process_opens_its_own(study):
     [
         (b"", r"must be a slide that OpenSlide reads\. Received an empty file\. OpenSlide reads Aperio"),
         (b"just text", r"must be a slide that OpenSlide reads\. Received a file of another kind"),
-        (b"II*\x00\x08\x00\x00\x00\xff\xff", r"a\.svs must be"),
+        (tiled_tiff(next_ifd=8), r"a\.svs must be readable as a slide\. .*directories without end"),
+        (
+            tiled_tiff(t322=(1, 9000), t323=(1, 9000)),
+            r"at most 67,108,864 pixels\. Received tiles of 9000×9000",
+        ),
+        (big_tiff(2**40), r"at most 67,108,864 pixels\. Received tiles of 1099511627776×1099511627776"),
+        (b"II*\x00\x08\x00\x00\x00\xff\xff", r"a\.svs must be a slide that OpenSlide reads"),
+        (b"II*\x00\x08\x00\x00\x00\xff\xff" + bytes(20), r"a\.svs must be a slide that OpenSlide reads"),
     ],
 )
 def test_what_is_no_slide_ends_in_one_sentence(tmp_path, content, message):
@@ -226,7 +262,7 @@ def test_reading_gives_each_tile_its_pixels_in_any_order_and_thread(study):
     assert loaded.columns.keys() == source.columns.keys()
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again.read(order), truth[order])
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of bounds"):
         source.read([len(source)])
 
 

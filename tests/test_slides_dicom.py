@@ -284,6 +284,25 @@ def test_headers_without_end_are_given_up(tmp_path, a_header, element):
         dicom.read_dicom_header(path)
 
 
+def test_a_value_that_is_too_long_is_not_read(tmp_path, a_header):
+    start = a_header.index(struct.pack("<HH2s", 8, 8, b"CS"))
+    (tmp_path / "a.dcm").write_bytes(
+        a_header[:start] + struct.pack("<HH2sH", 8, 8, b"CS", 2000) + b"A" * 2000 + a_header[start:]
+    )
+    with pytest.raises(
+        FileFormatError, match=r"a\.dcm must be .* ValueError: 2000 bytes in element 00080008\."
+    ):
+        dicom.read_dicom_header(tmp_path / "a.dcm")
+
+
+def test_a_slide_without_pixels_is_damaged_and_no_other_kind(tmp_path):
+    header_of("1.2.3").save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(
+        FileFormatError, match=r"a\.dcm must be readable as a slide\. Received OpenSlideError: "
+    ):
+        open_slide(tmp_path / "a.dcm")
+
+
 def test_a_folder_that_holds_only_what_is_no_slide_says_so(tmp_path):
     (tmp_path / "a.dcm").write_bytes(os.urandom(500))
     with pytest.raises(

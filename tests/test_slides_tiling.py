@@ -146,6 +146,13 @@ def test_the_coarsest_level_that_is_fine_enough_is_chosen(asked, level, downsamp
     assert plan.size0 == pytest.approx(64 * downsample)
 
 
+def test_a_plan_says_what_it_is():
+    plan = plan_tiles(a_slide(1000, 800), 100, mpp=0.5, rule="none")
+    assert repr(plan) == "TilePlan(20 of 5×4 tiles of 100 pixels, level 0, 0.5 microns per pixel)"
+    plan = plan_tiles(a_slide(1000, 800, mpp=None), 100, rule="none")
+    assert repr(plan) == "TilePlan(80 of 10×8 tiles of 100 pixels, level 0)"
+
+
 def test_a_downsample_that_is_nearly_whole_is_taken_as_it_is():
     plan = plan_tiles(a_slide(46_000, 32_914, (1.0, 4.000121, 16.00243)), magnification=10, rule="none")
     assert (plan.level, plan.scale, plan.downsample) == (1, 1, 4.000121)

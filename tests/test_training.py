@@ -152,3 +152,23 @@ class TestGPU:
             for device in ("cpu", "cuda")
         ]
         np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(10_000, True), (5_000, False)])
+def test_images_move_to_a_gpu_that_has_room_for_them(monkeypatch, free, fits):
+    """Of its free memory half may be theirs; inputs that are their own targets count and move once."""
+    moved = []
+
+    def move(images, device):
+        moved.append((images, device))
+        return images.view(torch.int8)  # as if it were elsewhere
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**6))
+    monkeypatch.setattr(torch.Tensor, "to", move)
+    images, gpu = torch.zeros((50, 8, 8, 1), dtype=torch.uint8), torch.device("cuda", 0)
+    pairs = ImagePairs(images, images)
+    near = pairs.near(gpu)
+    assert near.inputs is near.targets
+    assert [(tensor is images, device) for tensor, device in moved] == ([(True, gpu)] if fits else [])
+    assert (near is pairs) is not fits
+    assert pairs.near(torch.device("cpu")) is pairs

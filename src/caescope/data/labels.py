@@ -209,6 +209,6 @@ def _to_numbers(cells: list) -> list:
 def _no_column(path: str | os.PathLike, what: str, columns) -> FileFormatError:
     return FileFormatError(
         f"{path} must be a table with {what}",
-        f"the columns {printable(', '.join(map(str, columns)))}",
+        f"the columns {printable(', '.join(map(str, columns))) or '(none)'}",
         "Name the columns in the first row: label, and id or path to match the images.",
     )

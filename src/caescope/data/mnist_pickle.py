@@ -71,9 +71,6 @@ class _RecordUnpickler(pickle.Unpickler):
         except KeyError:
             raise _refusal(f"the name {printable(module_name)}.{printable(global_name)}") from None
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise _refusal(f"the persistent id {printable(repr(pid))}")
-
 
 def _refusal(received: str) -> FileFormatError:
     advice = "Do not load this pickle with anything else unless you trust where it came from."

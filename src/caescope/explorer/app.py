@@ -46,9 +46,6 @@ class _Number(Convertor[int]):
     def convert(self, value: str) -> int:
         return int(value)
 
-    def to_string(self, value: int) -> str:
-        return str(value)
-
 
 register_url_convertor("number", _Number())
 

@@ -9,6 +9,7 @@ from caescope.explorer.collection import Collection
 
 BLOCK = 4096  # rows whose ids or latents come at a time
 MOST_CATEGORIES = 2**16 - 1
+PLACE = ("x", "y", "size")  # of a tile on its slide
 FEW_NUMBERS = 20  # different whole numbers that are categories rather than a scale
 
 
@@ -73,7 +74,7 @@ class Payload:
         """Return what collection.json says of maps, columns and latents."""
         latents = [i for i, column in enumerate(self.columns) if column.name in self._latent_names]
         described = [column.describe() for column in self.columns]
-        place = [self.number_of(name) for name in ("x", "y", "size")]
+        place = [self.number_of(name) for name in PLACE]
         return {
             "name": self.collection.name,
             "n": len(self.collection),
@@ -113,8 +114,8 @@ def as_bytes(values: np.ndarray) -> bytes:
 def _column(name: str, values: np.ndarray) -> Column | None:
     """Return values as categories or numbers; or None for texts that are nearly all different."""
     known = np.unique(np.ma.compressed(values))
-    is_number = known.dtype.kind == "f" or (known.dtype.kind in "iu" and len(known) > FEW_NUMBERS)
-    if is_number and name not in ("cluster", "label"):
+    is_scale = known.dtype.kind == "f" or len(known) > FEW_NUMBERS or name in PLACE
+    if is_scale and known.dtype.kind in "fiu" and name not in ("cluster", "label"):
         return Column(name, np.ma.filled(np.ma.asarray(values).astype(np.float32), np.nan))
     return category_column(name, values)
 
