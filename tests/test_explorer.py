@@ -26,6 +26,7 @@ from caescope.explorer import export, open_collection, serve
 from caescope.explorer.atlas import THUMB, Atlas, along_curve, draw_page, shrink
 from caescope.explorer.content import Content
 from caescope.explorer.notes import Notes, cluster_names, parse_notes
+from caescope.explorer.pages import static_files
 from caescope.explorer.payload import Payload
 from caescope.explorer.pictures import Pictures
 from caescope.explorer.selecting import from_the_medoid, neighbours
@@ -468,6 +469,10 @@ class TestListening:
             with listening("127.0.0.1", port) as other:
                 assert port < other.getsockname()[1] <= port + 20
 
+    def test_short_answers_do_not_wait_for_each_other(self):
+        with listening("127.0.0.1", 0) as listener:
+            assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
     def test_where_all_ports_are_taken_one_sentence_says_so(self, monkeypatch):
         monkeypatch.setattr("caescope.explorer.server.PORTS_TRIED", 1)
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -493,6 +498,12 @@ class TestListening:
             assert address_of(listener, "127.0.0.1", None) == f"http://127.0.0.1:{port}/"
         assert not is_loopback("0.0.0.0")
         assert not is_loopback("example.org")
+
+
+def test_the_page_asks_for_all_of_its_modules_at_once():
+    names = {name for name in static_files() if name.endswith(".js")}
+    page = static_files()["index.html"].decode()
+    assert set(re.findall(r'<link rel="modulepreload" href="([\w-]+\.js)">', page)) | {"main.js"} == names
 
 
 def test_a_page_that_was_made_is_not_made_again(run, monkeypatch):

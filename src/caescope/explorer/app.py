@@ -79,7 +79,7 @@ def _page_routes() -> list[Route]:
 
 
 def _file(content: bytes, name: str) -> Callable:
-    def answer(_request: Request) -> Response:
+    async def answer(_request: Request) -> Response:
         return Response(content, headers={**NOT_KEPT, "content-type": TYPES[name.rpartition(".")[2]]})
 
     return answer

@@ -46,7 +46,10 @@ class Content:
 
     def describe(self) -> dict[str, Any]:
         """Return what collection.json says, but for how it is served."""
-        facts = self.payload.describe() | {"off": dict(self.collection.off), "slides": self.slides.describe()}
+        facts = self.payload.description | {
+            "off": dict(self.collection.off),
+            "slides": self.slides.describe(),
+        }
         facts |= {"image": None, "atlas": None, "gone": self.collection.n_gone}
         if self.has_images:
             sides = zip(("height", "width", "channels"), self.pictures.shape or (), strict=True)

@@ -70,8 +70,9 @@ class Payload:
         """Return a column's number, or None where there is no such column."""
         return next((i for i, column in enumerate(self.columns) if column.name == name), None)
 
-    def describe(self) -> dict[str, Any]:
-        """Return what collection.json says of maps, columns and latents."""
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What collection.json says of maps, columns and latents."""
         latents = [i for i, column in enumerate(self.columns) if column.name in self._latent_names]
         described = [column.describe() for column in self.columns]
         place = [self.number_of(name) for name in PLACE]

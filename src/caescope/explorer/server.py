@@ -109,7 +109,9 @@ def listening(host: str, port: int) -> socket.socket:
     for candidate in range(port, min(port + PORTS_TRIED, MOST + 1)):
         try:
             family, *_, place = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
-            return socket.create_server(place[:2], family=family, backlog=SETTINGS["backlog"])
+            listener = socket.create_server(place[:2], family=family, backlog=SETTINGS["backlog"])
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms
+            return listener
         except OSError as error:
             reason = f"{error.strerror or error}"
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):

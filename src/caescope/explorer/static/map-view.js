@@ -38,7 +38,7 @@ export function createMapView(canvas, { collection, api, store, show }) {
     mark();
     if (gestures) gestures.setPlaces(places);
     else gestures = attach(places);
-    await showThumbnails(map, positions, places);
+    showThumbnails(map, positions, places);
   }
 
   async function showThumbnails(map, positions, places) {
