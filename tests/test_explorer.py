@@ -377,6 +377,23 @@ class TestWhatIsMissing:
         assert content.original(3) is None
         assert content.difference(3) is None
 
+    @pytest.mark.parametrize("name", ["run.yaml", "metrics.json"])
+    def test_without_a_record_of_the_run_the_map_is_there(self, own_run, name):
+        (own_run / name).unlink()
+        collection = open_collection(own_run)
+        assert len(collection) == N
+        assert collection.off["run"].startswith("Where the images are is not known: ")
+        assert "images" in collection.off
+
+    def test_a_damaged_record_is_told(self, own_run):
+        (own_run / "run.yaml").write_text("[")
+        assert "run.yaml must be readable as a YAML mapping" in open_collection(own_run).off["run"]
+
+    def test_without_latents_there_is_nothing_to_see(self, own_run):
+        (own_run / "latents.parquet").unlink()
+        with pytest.raises(FileFormatError, match=r"latents\.parquet must exist"):
+            open_collection(own_run)
+
     def test_a_folder_that_is_no_run_is_refused(self, tmp_path):
         with pytest.raises(FileFormatError, match=r"must be a run folder, with run\.yaml and metrics\.json"):
             open_collection(tmp_path)
@@ -660,3 +677,19 @@ class TestServing:
         with self.start(run, "--export", tmp_path / "page") as process:
             out, _ = process.communicate(timeout=120)
         assert (process.returncode, out) == (0, f"page: {tmp_path / 'page' / 'index.html'}\n")
+
+
+def test_only_what_is_decoded_needs_pytorch(run):
+    program = """
+import sys
+from caescope.explorer import open_collection
+from caescope.explorer.content import Content
+content = Content(open_collection(sys.argv[1]))
+shown = [content.describe(), content.map(0), content.page(0, 0), content.original(0), content.neighbours(0)]
+assert all(shown)
+assert "torch" not in sys.modules
+assert content.reconstruction(0)
+assert "torch" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program, run], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

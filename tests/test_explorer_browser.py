@@ -9,6 +9,7 @@ from matplotlib.path import Path as Polygon
 
 from browsing import needs_browser, opened, pixels, until
 from caescope.explorer import export, open_collection
+from caescope.explorer.notes import Notes
 from caescope.table import read_latents
 from explored import NAUGHTY, N, make_run, served
 
@@ -204,6 +205,22 @@ def test_notes_are_there_after_a_restart(browser, tmp_path):
         assert answer.value.status == 200
     with served(run) as port, opened(browser, at(port)) as page:
         until(page, "document.querySelector('#legend').textContent.includes('stroma')")
+
+
+def test_selections_are_tagged_and_images_remarked_upon(browser, tmp_path):
+    run, state = make_run(tmp_path), "#select=category:0:cluster&image=7&panel=notes"
+    with served(run) as port, opened(browser, at(port, state)) as page:
+        for field, text, target in (("input[type=text]", "odd", "selection"), ("textarea", "dark", "image")):
+            form = page.locator("#notes form", has=page.locator(field))
+            form.locator("select").select_option(target)
+            form.locator(field).fill(text)
+            with page.expect_response("**/notes.json") as answer:
+                form.locator("[type=submit]").click()
+            assert answer.value.status == 200
+            until(page, f"document.querySelector('#notes').textContent.includes({text!r})")
+    notes = Notes(run / "notes.json", read_latents(run / "latents.parquet")).read()
+    assert notes["tags"] == [{"name": "odd", "rows": list(range(0, N, 4))}]
+    assert [(remark["text"], remark["rows"]) for remark in notes["remarks"]] == [("dark", [7])]
 
 
 def test_an_address_restores_what_was_seen(page, browser, port):

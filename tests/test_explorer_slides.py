@@ -193,3 +193,14 @@ def test_pointing_at_a_tile_on_the_slide_lights_its_point_and_a_click_opens_it(b
         page.mouse.click(box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2 + 3)
         until(page, "document.querySelector('#image h2')?.textContent === 'tissue/256_256'")
         until(page, "document.querySelectorAll('#image .tile-place img').length > 0")
+        page.click("#tab-slides")
+        page.locator("#points").focus()
+        box = page.locator("#points").bounding_box()
+        said = "document.querySelector('#slides .caption').textContent"
+        for across in np.linspace(0.2, 0.8, 40).tolist():
+            page.mouse.move(box["x"] + across * box["width"], box["y"] + (1 - across) * box["height"])
+            page.wait_for_timeout(100)
+            if page.evaluate(f"{said}.includes('tissue/')"):
+                break
+        else:
+            pytest.fail("pointing at the map lights no tile")

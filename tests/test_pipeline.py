@@ -384,13 +384,18 @@ def test_a_failure_on_the_way_leaves_the_earlier_run(drawn, tmp_path, monkeypatc
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
 
 
+NOTES = '{"format_version": 1, "revision": 1, "clusters": {}, "tags": [], "remarks": [], "clustering": ""}'
+
+
 def test_an_earlier_run_is_replaced_only_when_asked(drawn, tmp_path):
     images, _ = drawn
     run(images, tmp_path / "run", **QUICK)
     with pytest.raises(OptionError, match="must be new or empty"):
         run(images, tmp_path / "run", **QUICK)
+    (tmp_path / "run" / "notes.json").write_text(NOTES)
     replaced = run(images, tmp_path / "run", overwrite=True, **QUICK | {"clusters": 3})
     assert replaced.metrics["clusters"]["k"] == 3
+    assert (tmp_path / "run" / "notes.json").read_text() == NOTES  # nobody can compute them again
 
 
 def test_a_folder_of_something_else_is_never_replaced(drawn, tmp_path):

@@ -26,7 +26,7 @@ from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
 from caescope.preflight import estimate_encode, estimate_fit, estimate_run, warn_if_too_large
 from caescope.progress import Stages
-from caescope.run_folder import Run, describe, fingerprint_source, is_same_run, read_run
+from caescope.run_folder import Run, describe, fingerprint_source, is_same_run, keep_notes, read_run
 from caescope.run_options import parse_run_options
 from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import CHECKPOINT, OutputFolder
@@ -117,6 +117,7 @@ def run(
         draw_reconstruction(figures_of(partial), cae, images, history, table)
         others = other_models(images, parsed, stages, checkpoint)
         material = Material(images, cae, others, facts["split"], opened)
+        keep_notes(folder.path, partial)
         audit_into(partial, table, material, parsed, stages, facts, metrics)
     return read_run(folder.path)
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from caescope.parallel import blocks_of, map_in_order
 from caescope.writing import write_atomically
 
 FORMAT_VERSION = 1
+NOTES = "notes.json"  # names of clusters, tags and remarks, which the explorer writes
 MAX_BYTES = 64 * 2**20
 BLOCK_VALUES = 2**23  # pixels and channels that a thread reads at a time
 PACKAGES = ("caescope", "torch", "numpy", "scikit-learn", "openTSNE")
@@ -90,6 +92,12 @@ def write_record(folder: Path, facts: Mapping[str, Any], metrics: Mapping[str, A
     write_atomically(folder / "run.yaml", text.encode())
     text = json.dumps(metrics, indent=2, allow_nan=False)
     write_atomically(folder / "metrics.json", f"{text}\n".encode())
+
+
+def keep_notes(old: Path, new: Path) -> None:
+    """Copy what people said of a run into the one that takes its place: nobody can compute it again."""
+    if (old / NOTES).is_file():
+        shutil.copyfile(old / NOTES, new / NOTES)
 
 
 def describe(name: str, split: np.ndarray, options: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:

@@ -21,7 +21,13 @@ CORE = (
     "matplotlib",
     "tensorboard",
 )
-EXTRAS = {"anndata": "anndata", "pacmap": "pacmap", "slides": "openslide", "umap": "umap"}
+EXTRAS = {
+    "anndata": "anndata",
+    "explorer": "starlette",
+    "pacmap": "pacmap",
+    "slides": "openslide",
+    "umap": "umap",
+}
 
 
 def examine() -> dict[str, str]:

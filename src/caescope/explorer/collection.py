@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from caescope.run_folder import fingerprint_source, read_run
 from caescope.source_options import reopen_source
 from caescope.table import LatentTable, read_latents
 
+TITLES = {"tsne": "t-SNE", "umap": "UMAP", "pacmap": "PaCMAP", "pca": "PCA"}
 GONE = -1  # in place of an image's number in its source
 
 
@@ -37,7 +39,7 @@ class Collection:
     model : pathlib.Path or None
         The model folder.
     off : dict of str to str
-        What cannot be shown, and why in a sentence: "images", "decode", "latents".
+        What cannot be shown, and why in a sentence: "run", "images", "decode", "latents".
     """
 
     name: str
@@ -83,19 +85,28 @@ def open_collection(path: str | os.PathLike) -> Collection:
 
 
 def _open_run(folder: Path) -> Collection:
-    run = read_run(folder)
+    if not (folder / "latents.parquet").is_file():
+        read_run(folder)  # says what is wrong with a folder that is no run
     table = read_latents(folder / "latents.parquet", may_lack_latents=True)
-    title = {"tsne": "t-SNE", "umap": "UMAP", "pacmap": "PaCMAP", "pca": "PCA"}.get(
-        str(run.facts.get("options", {}).get("map")), "map"
-    )
     off = _off_by_table(table)
+    facts = _facts_of(folder, off)
+    title = TITLES.get(str(facts.get("options", {}).get("map")), "map")
     model = folder / "model"
     if not (model / "params.yaml").is_file():
         off["decode"] = f"Images cannot be decoded: {model} holds no model."
         model = None
-    source, rows = _find_images(lambda: _reopen(run.facts), table, off)
-    name = f"{run.facts.get('source', folder.name)}"
+    source, rows = _find_images(lambda: _reopen(facts), table, off)
+    name = str(facts.get("source", folder.resolve().name))
     return Collection(name, table, _maps_of(table, title), folder, source, rows, model, off)
+
+
+def _facts_of(folder: Path, off: dict[str, str]) -> dict[str, Any]:
+    """Return what run.yaml says; where it is gone or damaged nothing, and say in ``off`` what follows."""
+    try:
+        return read_run(folder).facts
+    except FileFormatError as error:
+        off["run"] = f"Where the images are is not known: {error}"
+        return {}
 
 
 def _reopen(facts: dict) -> Source:

@@ -6,11 +6,12 @@ from typing import Any
 
 from caescope.explorer.atlas import SIDE, THUMB, Atlas
 from caescope.explorer.collection import Collection
-from caescope.explorer.notes import FILE, Notes
+from caescope.explorer.notes import Notes
 from caescope.explorer.payload import Payload, as_bytes
 from caescope.explorer.pictures import Pictures, as_png
 from caescope.explorer.selecting import neighbours
 from caescope.explorer.slides import Slides
+from caescope.run_folder import NOTES
 
 
 class Content:
@@ -25,7 +26,7 @@ class Content:
         self.collection, self.payload = collection, Payload(collection)
         self.pictures = Pictures(collection)
         self.atlas = Atlas(self.pictures, self.payload)
-        self.notes = Notes(collection.folder / FILE, collection.table)
+        self.notes = Notes(collection.folder / NOTES, collection.table)
 
     @cached_property
     def slides(self) -> Slides:

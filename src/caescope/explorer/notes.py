@@ -12,10 +12,10 @@ import numpy as np
 
 from caescope.errors import DataError
 from caescope.files import decoding, read_bytes
+from caescope.run_folder import NOTES
 from caescope.table import LatentTable
 from caescope.writing import write_atomically
 
-FILE = "notes.json"
 FORMAT_VERSION = 1
 MOST_BYTES = 64 * 2**20
 LONGEST_NAME, LONGEST_TEXT = 200, 10_000  # characters
@@ -120,7 +120,7 @@ def read_notes(path: Path) -> Content:
 
 def cluster_names(folder: Path, clusters: np.ndarray | None) -> dict[str, str]:
     """Return the names that clusters of a run folder were given, by cluster; none of other clusterings."""
-    stored = read_notes(folder / FILE)
+    stored = read_notes(folder / NOTES)
     return stored["clusters"] if stored["clustering"] == digest_of(clusters) else {}
 
 

@@ -60,7 +60,7 @@ function describe({ name, n, image, gone, off }) {
   const lost = gone ? `, ${whole(gone)} of them could not be found` : "";
   at("facts").textContent = `${plural(n, "image")}${size}${lost}`;
   at("facts").title = Object.values(off).join("\n");
-  if (off.images) tell(off.images);
+  if (off.run ?? off.images) tell(off.run ?? off.images);
 }
 
 function tell(text) {
