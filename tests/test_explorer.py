@@ -631,7 +631,7 @@ class TestServing:
             assert ask(port, "/collection.json")[0] == 200
             process.send_signal(sign)
             out, err = process.communicate(timeout=30)
-        assert (process.returncode, out, err) == (0, "", "")
+        assert (process.returncode, out, err) == (0, "", f"open: {run}\n")
 
     def test_a_taken_port_is_no_matter(self, run):
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -270,11 +270,14 @@ def explore(run: Path, port: int, host: str, no_browser: bool, folder: Path | No
       caescope explore runs/mnist --export mnist-page
     """
     from caescope.explorer import export, open_collection, serve
+    from caescope.progress import Stages
 
+    with Stages().stage("open", str(run)):
+        collection = open_collection(run)
     if folder is None:
-        serve(open_collection(run), host, port, not no_browser, click.echo)
+        serve(collection, host, port, not no_browser, click.echo)
     else:
-        print_paths({"page": export(open_collection(run), folder, overwrite=overwrite) / "index.html"}, False)
+        print_paths({"page": export(collection, folder, overwrite=overwrite) / "index.html"}, False)
 
 
 @main.command()

@@ -1,7 +1,7 @@
 """A folder of image files; its sub-folders, when there are any, are the classes."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -88,9 +88,11 @@ class FolderSource:
 
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
-        shapes = self._of_every_file(self._fitted_shape)
+        # numbers in place of tuples: of very many files those would take more than all else
+        shapes = np.fromiter(self._of_every_file(self._fitted_shape), np.dtype((np.int32, 3)), len(self))
         demand_one_size(shapes, self.ids, self.root)
-        return *shapes[0][:2], max(channels for *_, channels in shapes)
+        height, width, _ = shapes[0].tolist()
+        return height, width, int(shapes[:, 2].max())
 
     def read(self, indices) -> np.ndarray:
         """Return the images at ``indices`` (integers, a slice or a mask), uint8, channels last.
@@ -120,7 +122,7 @@ class FolderSource:
         DataError, FileFormatError
             As in `load_folder`.
         """
-        images = stack_images(self._of_every_file(self._fitted_pixels), self.ids, self.root)
+        images = stack_images(list(self._of_every_file(self._fitted_pixels)), self.ids, self.root)
         return ArraySource(images, self.labels, self.ids, self.split, self.name, self.columns)
 
     def scan(self) -> list[tuple[str, str]]:
@@ -143,15 +145,15 @@ class FolderSource:
         columns = {name: values[indices] for name, values in self.columns.items()}
         return replace(self, **facts, columns=columns)
 
-    def _of_every_file(self, read: Callable[[str], Any]) -> list:
-        """Return what ``read`` says of each image, by name, in order, from all cores."""
+    def _of_every_file(self, read: Callable[[str], Any]) -> Iterator:
+        """Yield what ``read`` says of each image, by name, in order, from all cores."""
 
         def read_block(rows: slice) -> list:
             return [read(name) for name in self.ids[rows]]
 
         with pillow_silence:
             blocks = blocks_of(len(self), FILES_AT_A_TIME)
-            return list(chain.from_iterable(map_in_order(read_block, blocks)))
+            yield from chain.from_iterable(map_in_order(read_block, blocks))
 
     def _fitted_shape(self, name: str) -> tuple[int, int, int]:
         shape = read_shape(self._path(name))

@@ -1,7 +1,6 @@
 """Images that must all have one size, and the sentence for those that have not."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,14 @@ import numpy as np
 from caescope.errors import DataError
 
 
-def demand_one_size(shapes: Sequence[tuple[int, ...]], ids: np.ndarray, root: Path) -> None:
-    """Raise DataError unless all shapes have one height and width."""
-    sizes = [shape[:2] for shape in shapes]
-    (common, count), *others = Counter(sizes).most_common()
-    if others:
-        i = next(i for i, size in enumerate(sizes) if size != common)
-        raise size_error(root, f"{count} of {len(sizes)}", common, ids[i], sizes[i])
+def demand_one_size(shapes: np.ndarray, ids: np.ndarray, root: Path) -> None:
+    """Raise DataError unless all shapes, (n, 2 or more), have one height and width."""
+    if (shapes[:, :2] == shapes[0, :2]).all():
+        return
+    sizes = [(height, width) for height, width, *_ in shapes.tolist()]
+    common, count = Counter(sizes).most_common(1)[0]
+    i = next(i for i, size in enumerate(sizes) if size != common)
+    raise size_error(root, f"{count} of {len(sizes)}", common, ids[i], sizes[i])
 
 
 def size_error(
@@ -35,7 +35,7 @@ def stack_images(arrays: list[np.ndarray], ids: np.ndarray, root: Path) -> np.nd
 
     Each is let go once it is copied, so that all are in memory only once.
     """
-    demand_one_size([array.shape for array in arrays], ids, root)
+    demand_one_size(np.array([array.shape for array in arrays]), ids, root)
     channels = max(array.shape[2] for array in arrays)
     images = np.empty((len(arrays), *arrays[0].shape[:2], channels), np.uint8)
     for i in range(len(images)):
