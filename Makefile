@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-run
+# Tests in as many processes as there are cores, at most four; those of a file in one, on one thread
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: demo test coverage check fuzz audit bench bench-peers docs clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/core
 	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # What reads files of others or answers them, and what models and runs are kept by: every branch of it is tested
 SLIDES := opening dicom tiff handles properties finding reading thumbnail tiling source
@@ -20,7 +22,7 @@ READERS += explorer/* source_options report/reading $(SLIDES:%=slides/%) $(MODEL
 
 # One case takes 12 s of processor time while it is measured, where 10 s are allowed
 coverage: $(VENV)/dev
-	$(BIN)/python -m pytest --cov --cov-report= --deselect "tests/test_hostile_data.py::\
+	$(PYTEST) --cov --cov-report= --deselect "tests/test_hostile_data.py::\
 	test_hostile_data_are_refused_in_one_sentence[listing_of_one_image_a_million_times]"
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=90
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 \
