@@ -267,7 +267,7 @@ def test_a_run_judges_slides_and_reports_them(few_shuffles, tmp_path):
     assert made.metrics["seconds"]["slides"] > 0
     assert (made.path / "figures" / "group_clusters.png").is_file()
     assert "names its label right for 100.0% of 10 slides" in words(made)
-    assert "<script" not in made.report.read_text()
+    assert made.report.read_text().count("<script") == 1  # the page's own
     assert "null" not in json.dumps(found)
 
 
