@@ -68,3 +68,9 @@ def in_either_process(request, monkeypatch):
     if request.param == "this process":
         monkeypatch.setattr(sys, "frozen", True, raising=False)
         monkeypatch.setattr("caescope.isolation.start", None)
+
+
+def pytest_collection_modifyitems(items):
+    """Let files that train for long come first, so that no process is left with them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

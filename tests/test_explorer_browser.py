@@ -249,6 +249,16 @@ def test_back_and_forward_undo_and_redo(page):
     until(page, f"{ROWS}.includes(1)")
 
 
+def test_what_the_map_shows_is_selected_by_a_key(page):
+    page.keyboard.press("v")
+    assert selected(page, N) == list(range(N))
+    page.locator("#legend li").nth(1).locator("[aria-pressed]").click()
+    page.locator("#points").focus()
+    page.wait_for_timeout(500)
+    page.keyboard.press("v")
+    assert selected(page, N - N // 4) == [row for row in range(N) if row % 4 != 1]
+
+
 def test_all_can_be_done_by_keys(page):
     page.locator("#points").focus()
     page.keyboard.press("ArrowRight")

@@ -15,6 +15,7 @@ export function attachKeys({ collection, api, store, map, show }) {
     ["P", "drag moves", () => store.set({ tool: "pan" })],
     ["R", "drag selects a rectangle", () => store.set({ tool: "rectangle" })],
     ["L", "drag selects a free form", () => store.set({ tool: "lasso" })],
+    ["V", "select what the map shows", map.selectSeen],
     ["C", "select the cluster of the image", () => selectCluster({ collection, api, store })],
     ["K", "select the 20 nearest of the image in the space of the latents", () => selectNeighbours({ collection, store })],
     ["J", "next image of the selection", () => step(store, 1)],

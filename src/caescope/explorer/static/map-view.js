@@ -11,7 +11,8 @@ import { createThumbnails } from "./thumbnails.js";
  *
  * @param {HTMLCanvasElement} canvas
  * @param {{collection, api, store, show: (panel: string) => void}} house
- * @returns {{ready: Promise<void>, scatter, placesOf: (map: number) => Promise<object>, openCentre: () => void}}
+ * @returns {{ready: Promise<void>, scatter, placesOf: (map: number) => Promise<object>, openCentre: () => void,
+ *   selectSeen: () => void}}
  *   ready: the first map is drawn in colour
  */
 export function createMapView(canvas, { collection, api, store, show }) {
@@ -95,13 +96,14 @@ export function createMapView(canvas, { collection, api, store, show }) {
     store.set({ selector: { kind: "rows", rows }, image: row, panel: more ? "selection" : "image" }, { push: true });
   }
 
-  /** Selects what a polygon encloses; `more` keeps what was selected before. */
+  /** Selects what a polygon encloses but for hidden groups; `more` keeps what was selected before. */
   async function draw(drawing, more) {
     const points = drawing.map((point) => point.map((x) => Number(shortest(x)))); // what the address can hold
-    const selector = { kind: "polygon", map: drawn, points };
-    const inside = (await placesOf(drawn)).inPolygon(points);
-    const rows = more ? union(store.get().selection, inside) : null;
-    store.set({ selector: rows ? { kind: "rows", rows } : selector, panel: "selection" }, { push: true });
+    const { hidden } = scatter.data;
+    const inside = (await placesOf(drawn)).inPolygon(points).filter((row) => !hidden?.[row]);
+    const rows = more ? union(store.get().selection, inside) : inside;
+    const selector = more || hidden ? { kind: "rows", rows } : { kind: "polygon", map: drawn, points };
+    store.set({ selector, panel: "selection" }, { push: true });
   }
 
   async function openCentre() {
@@ -111,6 +113,13 @@ export function createMapView(canvas, { collection, api, store, show }) {
     show("image");
   }
 
+  /** Selects what the canvas shows. */
+  function selectSeen() {
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const corners = [[0, 0], [width, 0], [width, height], [0, height]];
+    return draw(corners.map((corner) => scatter.toMap(...corner)), false);
+  }
+
   store.on(["map"], showMap);
   store.on(["colour"], colour);
   store.on(["hidden"], hide);
@@ -118,7 +127,7 @@ export function createMapView(canvas, { collection, api, store, show }) {
   store.on(["hover"], ({ hover }) => scatter.setHover(hover));
   store.on(["view"], ({ view }) => view && view !== scatter.getView() && scatter.setView(view));
   new ResizeObserver(() => scatter.resize()).observe(canvas);
-  return { ready: showMap(), scatter, placesOf, openCentre };
+  return { ready: showMap(), scatter, placesOf, openCentre, selectSeen };
 }
 
 /** Codes with one mark for "no value", whatever type they are stored in. */
