@@ -69,7 +69,11 @@ def _zoom_in(page) -> None:
         page.wait_for_timeout(300)
     page.wait_for_timeout(3000)
     page.mouse.click(x, y)
-    page.wait_for_timeout(6000)
+    page.wait_for_timeout(1000)
+    while not page.evaluate(
+        "[...document.querySelectorAll('#image img')].every((img) => img.naturalWidth > 0)"
+    ):
+        page.wait_for_timeout(200)
 
 
 def _middle(page) -> tuple[float, float]:

@@ -375,6 +375,15 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monke
         members.open_member(tmp_path / "params.yaml")
 
 
+def test_a_member_that_is_too_long_is_refused_while_it_is_read(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"a" * 2049)
+    assert members.read_member(tmp_path / "params.yaml", 2049) == b"a" * 2049
+    with pytest.raises(
+        FileFormatError, match=r"params\.yaml must hold at most 2 KiB\. Received more than that"
+    ):
+        members.read_member(tmp_path / "params.yaml", 2048)
+
+
 def test_saving_again_replaces_the_three_files_and_nothing_else(folder):
     (folder / "notes.txt").write_text("mine")
     cae = CAE((8, 8, 1), 5, [3], path=folder, seed=1)

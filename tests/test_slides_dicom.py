@@ -1,6 +1,7 @@
 """DICOM series as slides: files that pydicom wrote, read by OpenSlide."""
 
 import os
+import re
 import shutil
 import struct
 from contextlib import suppress
@@ -293,6 +294,23 @@ def test_a_value_that_is_too_long_is_not_read(tmp_path, a_header):
         FileFormatError, match=r"a\.dcm must be .* ValueError: 2000 bytes in element 00080008\."
     ):
         dicom.read_dicom_header(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"])
+def test_headers_that_are_coded_otherwise_are_refused(tmp_path, a_header, syntax):
+    path, known = tmp_path / "a.dcm", header_of("1.2.3").file_meta.TransferSyntaxUID
+    element = struct.pack("<HH2s", 0x2, 0x10, b"UI")
+    start = a_header.index(element) + 8
+    length = struct.unpack_from("<H", a_header, start - 2)[0]
+    assert a_header[start:].startswith(known.encode())
+    other = syntax.encode() + b"\0" * (len(syntax) % 2)
+    path.write_bytes(
+        a_header[: start - 2] + struct.pack("<H", len(other)) + other + a_header[start + length :]
+    )
+    with pytest.raises(
+        FileFormatError, match=rf"as a DICOM file\. Received ValueError: transfer syntax {re.escape(syntax)}"
+    ):
+        dicom.read_dicom_header(path)
 
 
 def test_a_slide_without_pixels_is_damaged_and_no_other_kind(tmp_path):
