@@ -104,6 +104,17 @@ def test_originals_reconstructions_and_differences_belong_together(port, run):
     np.testing.assert_array_equal(difference, np.abs(original.astype(int) - made))
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/main.js", "/collection.json", "/maps/0.f32", "/order/0.u32", "/columns/0.u8", "/ids/0.json"]
+    + ["/latents/0.f32", "/atlas/0/0.png", "/images/0.png", "/reconstructions/0.png", "/neighbours/0.json"]
+    + ["/notes.json", "/notes.csv"],
+)
+def test_no_answer_is_kept_by_the_browser_where_the_next_run_has_the_same_address(port, path):
+    status, headers, _ = ask(port, path)
+    assert (status, headers["cache-control"]) == (200, "no-store")
+
+
 def test_latents_that_are_moved_are_decoded(port, run):
     table, cae = read_latents(run / "latents.parquet"), CAE(path=run / "model", load=True)
     moved = (table.latents[7] + 1).astype("<f4")

@@ -34,8 +34,7 @@ TYPES = {
     "jpg": "image/jpeg",
     "json": "application/json",
 }
-KEPT = {"cache-control": "private, max-age=86400"}
-NOT_KEPT = {"cache-control": "no-store"}
+NOT_KEPT = {"cache-control": "no-store"}  # the next run at this port has other images at the same addresses
 
 
 class _Number(Convertor[int]):
@@ -110,7 +109,7 @@ def _producing(produce: Callable[..., bytes | None]) -> Callable:
         if found is None:
             return PlainTextResponse("There is no such thing here.\n", 404)
         kind = TYPES.get(request.url.path.rpartition(".")[2], BINARY)
-        return Response(found, headers={**KEPT, "content-type": kind})
+        return Response(found, headers={**NOT_KEPT, "content-type": kind})
 
     return answer
 
