@@ -34,7 +34,6 @@ TYPES = {
     "jpg": "image/jpeg",
     "json": "application/json",
 }
-NOT_KEPT = {"cache-control": "no-store"}  # the next run at this port has other images at the same addresses
 
 
 class _Number(Convertor[int]):
@@ -79,7 +78,7 @@ def _page_routes() -> list[Route]:
 
 def _file(content: bytes, name: str) -> Callable:
     async def answer(_request: Request) -> Response:
-        return Response(content, headers={**NOT_KEPT, "content-type": TYPES[name.rpartition(".")[2]]})
+        return Response(content, headers={"content-type": TYPES[name.rpartition(".")[2]]})
 
     return answer
 
@@ -109,31 +108,31 @@ def _producing(produce: Callable[..., bytes | None]) -> Callable:
         if found is None:
             return PlainTextResponse("There is no such thing here.\n", 404)
         kind = TYPES.get(request.url.path.rpartition(".")[2], BINARY)
-        return Response(found, headers={**NOT_KEPT, "content-type": kind})
+        return Response(found, headers={"content-type": kind})
 
     return answer
 
 
 def _describing(content: Content, token: str) -> Callable:
     def answer(_request: Request) -> Response:
-        return JSONResponse(content.describe() | {"static": False, "token": token}, headers=NOT_KEPT)
+        return JSONResponse(content.describe() | {"static": False, "token": token})
 
     return answer
 
 
 def _notes_routes(content: Content) -> list[Route]:
     def read(_request: Request) -> Response:
-        return JSONResponse(content.notes.read(), headers=NOT_KEPT)
+        return JSONResponse(content.notes.read())
 
     async def write(request: Request) -> Response:
         given = _parse_json(await request.body())
         is_written = await run_in_threadpool(content.notes.write, given)
-        return JSONResponse(content.notes.read(), 200 if is_written else 409, headers=NOT_KEPT)
+        return JSONResponse(content.notes.read(), 200 if is_written else 409)
 
     def exporting(name: str) -> Callable:
         def export(_request: Request) -> Response:
             found = EXPORTS[name](content)
-            headers = NOT_KEPT | {"content-disposition": f'attachment; filename="{file_name(name, found)}"'}
+            headers = {"content-disposition": f'attachment; filename="{file_name(name, found)}"'}
             return Response(found, headers=headers, media_type=BINARY)
 
         return export
@@ -151,14 +150,14 @@ def _question_routes(content: Content) -> list[Route]:
                 "Latents must be finite, and as many as the model has", "others", "Reload the page."
             )
         image = await run_in_threadpool(content.pictures.decode, latents)
-        return Response(as_png(image), headers=NOT_KEPT, media_type="image/png")
+        return Response(as_png(image), media_type="image/png")
 
     async def medoid(request: Request) -> Response:
         latents, rows = content.collection.table.latents, _parse_values(await request.body(), "<u4")
         if not len(rows) or rows.max() >= len(latents) or not latents.shape[1]:
             raise DataError("Rows must be those of images with latents", "others", "Reload the page.")
         sorted_rows = await run_in_threadpool(from_the_medoid, latents, rows)
-        return Response(as_bytes(sorted_rows), headers=NOT_KEPT, media_type=BINARY)
+        return Response(as_bytes(sorted_rows), media_type=BINARY)
 
     return [Route("/decode", decode, methods=["POST"]), Route("/medoid", medoid, methods=["POST"])]
 

@@ -20,6 +20,7 @@ TOKEN_HEADER = "x-caescope-token"
 SAFE = ("GET", "HEAD")
 CLOSE = {"connection": "close"}
 HEADERS = {
+    "cache-control": "no-store",  # the next run at this port has other images at the same addresses
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
