@@ -106,9 +106,11 @@ def test_originals_reconstructions_and_differences_belong_together(port, run):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/main.js", "/collection.json", "/maps/0.f32", "/order/0.u32", "/columns/0.u8", "/ids/0.json"]
-    + ["/latents/0.f32", "/atlas/0/0.png", "/images/0.png", "/reconstructions/0.png", "/neighbours/0.json"]
-    + ["/notes.json", "/notes.csv"],
+    [
+        *("/", "/main.js", "/collection.json", "/maps/0.f32", "/order/0.u32", "/columns/0.u8", "/ids/0.json"),
+        *("/latents/0.f32", "/atlas/0/0.png", "/images/0.png", "/reconstructions/0.png", "/notes.csv"),
+        *("/neighbours/0.json", "/notes.json"),
+    ],
 )
 def test_no_answer_is_kept_by_the_browser_where_the_next_run_has_the_same_address(port, path):
     status, headers, _ = ask(port, path)
@@ -267,6 +269,17 @@ class TestNotes:
             assert status == 409
             assert json.loads(content)["clusters"] == {"0": "one"}
             assert json.loads(ask(port, "/notes.json")[2])["clusters"] == {"0": "one"}
+
+    def test_another_explorer_of_the_same_run_overwrites_nothing(self, own_run):
+        table = read_latents(own_run / "latents.parquet")
+        one, other = (Notes(own_run / "notes.json", table) for _ in range(2))
+        assert one.write({"revision": 0, "tags": [{"name": "odd", "rows": [3]}]})
+        assert not other.write({"revision": 0, "clusters": {"0": "two"}})
+        assert other.read() == one.read()
+        assert other.write({**other.read(), "clusters": {"0": "two"}})
+        assert Notes(own_run / "notes.json", table).read() == other.read()
+        assert other.read()["tags"] == [{"name": "odd", "rows": [3]}]
+        assert sorted(path.name for path in own_run.glob("*notes*")) == ["notes.json"]
 
     def test_names_of_other_clusters_are_put_aside(self, own_run):
         table = read_latents(own_run / "latents.parquet")

@@ -13,6 +13,7 @@ import numpy as np
 from caescope.errors import DataError
 from caescope.files import decoding, read_bytes
 from caescope.run_folder import NOTES
+from caescope.staging import only_writer
 from caescope.table import LatentTable
 from caescope.writing import write_atomically
 
@@ -42,7 +43,6 @@ class Notes:
 
     def __init__(self, path: Path, table: LatentTable):
         self.path, self.table = path, table
-        self._rows = {name: row for row, name in enumerate(table.ids.tolist())}
         self._lock = Lock()
         self._content = self._from_file(read_notes(path))
 
@@ -57,15 +57,19 @@ class Notes:
         ------
         DataError
             If they are no notes, or of rows that are not there.
+        OptionError
+            If another process is writing them.
         OutputError
             If the file cannot be written.
         """
         parsed = parse_notes(content, len(self.table), set(self._cluster_names()))
-        with self._lock:
+        with self._lock, only_writer(self.path):
+            stored = read_notes(self.path)
+            if stored["revision"] != self._content["revision"]:  # by another explorer of the same run
+                self._content = self._from_file(stored)
             if content.get("revision") != self._content["revision"]:
                 return False
             parsed["revision"] = self._content["revision"] + 1
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, json.dumps(self._for_file(parsed), ensure_ascii=False).encode())
             self._content = parsed
         return True
@@ -84,9 +88,12 @@ class Notes:
         return {"format_version": FORMAT_VERSION, **content, **lists, "clustering": clustering}
 
     def _from_file(self, stored: Content) -> Content:
+        is_about_rows = stored["tags"] or stored["remarks"]
+        row_of = {name: row for row, name in enumerate(self.table.ids.tolist())} if is_about_rows else {}
+
         def placed(item: Content) -> Content:
             given = {key: value for key, value in item.items() if key != "ids"}
-            return {**given, "rows": [self._rows[name] for name in item["ids"] if name in self._rows]}
+            return {**given, "rows": [row_of[name] for name in item["ids"] if name in row_of]}
 
         lists = {kind: [placed(item) for item in stored[kind]] for kind in ("tags", "remarks")}
         is_same = stored["clustering"] == digest_of(self.table.clusters)
