@@ -114,7 +114,7 @@ class Content:
 
     def surroundings(self, row: int) -> bytes | None:
         """Return a tile and what lies around it, as JPEG."""
-        is_there = self._is_row(row) and bool(self.slides.describe())
+        is_there = self._is_row(row) and self.slides.are_there
         return self.slides.surroundings(row) if is_there else None
 
     def thumbnail(self, number: int) -> bytes | None:

@@ -32,7 +32,7 @@ class Column(NamedTuple):
     @property
     def type(self) -> str:
         """How the values are stored, and the suffix of their address."""
-        return {"u": "u", "f": "f"}[self.values.dtype.kind] + str(8 * self.values.itemsize)
+        return f"{self.values.dtype.kind}{8 * self.values.itemsize}"
 
     def describe(self) -> dict[str, Any]:
         """Return what the page has to know before it asks for the values."""
@@ -73,7 +73,8 @@ class Payload:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What collection.json says of maps, columns and latents."""
-        latents = [i for i, column in enumerate(self.columns) if column.name in self._latent_names]
+        n, n_latents = len(self.columns), self.table.latents.shape[1]
+        latents = list(range(n - n_latents, n))  # they come last
         described = [column.describe() for column in self.columns]
         place = [self.number_of(name) for name in PLACE]
         return {
@@ -86,7 +87,7 @@ class Payload:
             "columns": described,
             **{name: self.number_of(name) for name in ("cluster", "label", "error", "slide")},
             "place": None if None in place else place,
-            "latents": len(latents),
+            "latents": n_latents,
             "latent_columns": latents,
             "latent_range": [[described[i]["min"], described[i]["max"]] for i in latents],
             "block": BLOCK,
@@ -102,10 +103,6 @@ class Payload:
         rows = self.table.latents[block * BLOCK : (block + 1) * BLOCK]
         return rows if rows.size else None
 
-    @cached_property
-    def _latent_names(self) -> set[str]:
-        return {f"z{i:03d}" for i in range(self.table.latents.shape[1])}
-
 
 def as_bytes(values: np.ndarray) -> bytes:
     """Return an array as little-endian bytes in C order."""
@@ -113,12 +110,17 @@ def as_bytes(values: np.ndarray) -> bytes:
 
 
 def _column(name: str, values: np.ndarray) -> Column | None:
-    """Return values as categories or numbers; or None for texts that are nearly all different."""
-    known = np.unique(np.ma.compressed(values))
-    is_scale = known.dtype.kind == "f" or len(known) > FEW_NUMBERS or name in PLACE
-    if is_scale and known.dtype.kind in "fiu" and name not in ("cluster", "label"):
+    """Return values as numbers or as categories; or None for texts that are nearly all different."""
+    if _is_scale(name, values):
         return Column(name, np.ma.filled(np.ma.asarray(values).astype(np.float32), np.nan))
     return category_column(name, values)
+
+
+def _is_scale(name: str, values: np.ndarray) -> bool:
+    if values.dtype.kind not in "fiu" or name in ("cluster", "label"):
+        return False
+    is_certain = values.dtype.kind == "f" or name in PLACE
+    return is_certain or len(np.unique(np.ma.compressed(values))) > FEW_NUMBERS
 
 
 def category_column(name: str, values: np.ndarray) -> Column | None:

@@ -48,9 +48,14 @@ class Slides:
             return {}
         return {name: picture for name, picture, _ in source.thumbnails(len(self.names), LARGEST_SIDE)}
 
+    @property
+    def are_there(self) -> bool:
+        """Whether any can be shown."""
+        return bool(self._planned or self._pictures)
+
     def describe(self) -> list[Facts]:
         """Return what the page has to know of each slide; an empty list where none can be shown."""
-        return [self._describe(name) for name in self.names] if self._planned or self._pictures else []
+        return [self._describe(name) for name in self.names] if self.are_there else []
 
     def _describe(self, name: str) -> Facts:
         if name not in self._planned:
