@@ -89,6 +89,18 @@ def test_the_map_is_drawn_in_the_colours_of_the_clusters(page):
     assert f"{N} images of 8×8" in page.inner_text("#facts")
 
 
+def test_the_whole_map_is_shown_beside_the_legend(page, run):
+    table, box = read_latents(run / "latents.parquet"), page.locator("#points").bounding_box()
+    page.locator("#points").focus()
+    page.keyboard.press("0")
+    until(page, "location.hash.includes('view=')")
+    places = on_screen(table.map, [float(part) for part in field(page, "view").split(",")], box)
+    legend = page.locator("#legend").bounding_box()
+    assert legend["x"] + legend["width"] < places[:, 0].min()
+    assert places[:, 0].max() < box["x"] + box["width"]
+    assert box["y"] < places[:, 1].min() < places[:, 1].max() < box["y"] + box["height"]
+
+
 def test_the_map_stays_while_a_point_is_pointed_at(page, run):
     table = read_latents(run / "latents.parquet")
     view, box = view_of(page)

@@ -24,16 +24,10 @@ export function attachControls(form, { collection, store, map }) {
   });
   form.addEventListener("change", () => store.set({ tool: tool.value }));
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.querySelector("#fit").addEventListener("click", () => fitMap({ collection, store, map }));
+  form.querySelector("#fit").addEventListener("click", map.fit);
   form.querySelector("#help").addEventListener("click", () => document.getElementById("keys").showModal());
   store.on(["map", "colour", "tool"], draw);
   draw(store.get());
-}
-
-/** Shows the whole map. */
-export function fitMap({ collection, store, map }) {
-  map.scatter.fit(collection.maps[store.get().map].bounds);
-  store.set({ view: null });
 }
 
 function colourGroups({ columns, latent_columns: latents }) {

@@ -1,4 +1,3 @@
-import { fitMap } from "./controls.js";
 import { element } from "./dom.js";
 
 /**
@@ -10,7 +9,7 @@ export function attachKeys({ collection, api, store, map, show }) {
   const keys = [
     ["Arrows", "move the map (when it has the focus)"],
     ["+ −", "zoom"],
-    ["0", "show the whole map", () => fitMap({ collection, store, map })],
+    ["0", "show the whole map", map.fit],
     ["Enter", "open the image in the middle of the map"],
     ["P", "drag moves", () => store.set({ tool: "pan" })],
     ["R", "drag selects a rectangle", () => store.set({ tool: "rectangle" })],

@@ -6,13 +6,15 @@ import { createScatter } from "./scatter.js";
 import { toggled, union } from "./selectors.js";
 import { createThumbnails } from "./thumbnails.js";
 
+const LEGEND = 210, WIDE = 700; // CSS pixels that the legend takes, of a map that is wider than this
+
 /**
  * The map: draws what the store says, and tells it what is done by hand.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {{collection, api, store, show: (panel: string) => void}} house
- * @returns {{ready: Promise<void>, scatter, placesOf: (map: number) => Promise<object>, openCentre: () => void,
- *   selectSeen: () => void}}
+ * @returns {{ready: Promise<void>, scatter, placesOf: (map: number) => Promise<object>, fit: () => void,
+ *   openCentre: () => void, selectSeen: () => void}}
  *   ready: the first map is drawn in colour
  */
 export function createMapView(canvas, { collection, api, store, show }) {
@@ -34,12 +36,20 @@ export function createMapView(canvas, { collection, api, store, show }) {
     scatter.setPositions(positions);
     const { view } = store.get();
     if (view && isFirst) scatter.setView(view);
-    else scatter.fit(collection.maps[map].bounds);
+    else fit();
     await colour();
     mark();
     if (gestures) gestures.setPlaces(places);
     else gestures = attach(places);
     showThumbnails(map, positions, places);
+  }
+
+  /** Shows the whole map, beside the legend where there is room for both. */
+  function fit() {
+    const [left, bottom, right, top] = collection.maps[store.get().map].bounds, width = canvas.clientWidth;
+    const share = width > WIDE ? LEGEND / (width - LEGEND) : 0;
+    scatter.fit([left - share * (right - left), bottom, right, top]);
+    store.set({ view: null });
   }
 
   async function showThumbnails(map, positions, places) {
@@ -79,7 +89,7 @@ export function createMapView(canvas, { collection, api, store, show }) {
 
   function attach(places) {
     return attachGestures(canvas, {
-      scatter,
+      scatter: { ...scatter, fit },
       places,
       getTool: () => store.get().tool,
       onHover: (hover) => store.set({ hover }),
@@ -127,7 +137,7 @@ export function createMapView(canvas, { collection, api, store, show }) {
   store.on(["hover"], ({ hover }) => scatter.setHover(hover));
   store.on(["view"], ({ view }) => view && view !== scatter.getView() && scatter.setView(view));
   new ResizeObserver(() => scatter.resize()).observe(canvas);
-  return { ready: showMap(), scatter, placesOf, openCentre, selectSeen };
+  return { ready: showMap(), scatter, placesOf, fit, openCentre, selectSeen };
 }
 
 /** Codes with one mark for "no value", whatever type they are stored in. */
