@@ -68,7 +68,8 @@ def _zoom_in(page) -> None:
         page.mouse.wheel(0, -240)
         page.wait_for_timeout(300)
     page.wait_for_timeout(3000)
-    page.mouse.click(x, y)
+    page.locator("#points").focus()
+    page.keyboard.press("Enter")
     page.wait_for_timeout(1000)
     while not page.evaluate(
         "[...document.querySelectorAll('#image img')].every((img) => img.naturalWidth > 0)"
