@@ -5,7 +5,7 @@ import { categoryName, decimal, whole } from "./wording.js";
 
 const FIRST = 60; // categories before "all"
 const ROOMY = matchMedia("(min-width: 47rem)"); // elsewhere the legend would hide the map
-const NOTHING = { u8: 0xff, u16: 0xffff, u32: 0xffffffff }; // codes that mean "no value"
+const NOTHING = { u8: 0xff, u16: 0xffff }; // codes that mean "no value"
 
 /**
  * What the colours mean. Each category shows or hides its images; alt and click leaves it alone on the map.

@@ -1,6 +1,7 @@
 /** Pictures in place of points once the view is deep: textured quads on the scatter plot's own canvas. */
 
 import { createAtlasPages } from "./atlas-pages.js";
+import { NO_CODE, NO_VALUE } from "./colours.js";
 import { createProgram, inkOf, uniformsOf } from "./scatter.js";
 
 const MOST_VISIBLE = 1500;               // points in view; with more, all stay points
@@ -203,7 +204,7 @@ function mostWanted(pages) {
 /** Colour of a row's frame, 0–1. */
 function frameOf({ colours, palette }, row) {
   const code = colours ? colours[row] : 0;
-  const rgb = code === 65535 ? [154, 160, 166] : palette.subarray(3 * code, 3 * code + 3);
+  const rgb = code === NO_CODE ? NO_VALUE : palette.subarray(3 * code, 3 * code + 3);
   return Array.from(rgb, (v) => v / 255);
 }
 
