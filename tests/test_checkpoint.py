@@ -294,7 +294,7 @@ CHANGES = {
     "order too short": lambda members: members | {"order.npy": npy(np.zeros(9, np.uint8))},
     "record of floats": lambda members: members | {"record.npy": npy(np.zeros(9))},
     "record of no JSON": lambda members: members | {"record.npy": npy(np.zeros(9, np.uint8))},
-    "format of the future": with_record(format_version=2),
+    "format of the future": with_record(format_version=3),
     "settings in a list": with_record(settings=[]),
     "position before the start": with_record(epoch=-1),
     "position of text": with_record(steps_done="5"),

@@ -17,7 +17,7 @@ from caescope.errors import CaescopeError, FileFormatError, ModelError, OutputEr
 from caescope.model import members
 from caescope.model.hdf5 import format_weights, read_weights
 from caescope.model.initialization import new_autoencoder
-from caescope.model.options import parse_options
+from caescope.model.options import ARCHITECTURES, parse_options
 from caescope.model.persistence import COMMITTED, FILES, load_model
 from caescope.model.weights import get_weights, layer_names, set_weights, weight_shapes
 
@@ -49,9 +49,10 @@ def rewrite(folder, **changes) -> None:
     latent_features=st.sampled_from([None, 1, 4]),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     seed=st.integers(0, 99),
+    architecture=st.sampled_from(ARCHITECTURES),
 )
-def test_weights_come_back_as_they_were(filters, latent_features, kernel, seed):
-    options = parse_options((8, 8, 3), latent_features, filters, kernel)
+def test_weights_come_back_as_they_were(filters, latent_features, kernel, seed, architecture):
+    options = parse_options((8, 8, 3), latent_features, filters, kernel, architecture=architecture)
     first, second = new_autoencoder(options, seed), new_autoencoder(options, seed + 1)
     for one, other in ((first.encoder, second.encoder), (first.decoder, second.decoder)):
         assert [array.shape for array in get_weights(one)] == weight_shapes(one)
@@ -90,12 +91,24 @@ def test_a_missing_folder_is_named(tmp_path):
         ({"input_shape": [8, 8]}, "input_shape must be"),
         ({"optimizer": "sdg"}, "optimizer must be one of"),
         ({"latent_activation": "exp"}, "latent_activation must be one of"),
+        ({"architecture": "transformer"}, "architecture must be one of plain, residual"),
+        ({"architecture": None}, "architecture must be one of plain, residual"),
+        ({"architecture": ["residual"]}, "architecture must be one of plain, residual"),
+        ({"objective": "everything"}, "objective must be one of"),
+        ({"objective": ["invariant"]}, "objective must be one of"),
+        ({"objective_weight": 1.0}, "objective_weight is for"),
+        ({"objective": "invariant", "objective_weight": "1e999"}, "objective_weight must be"),
+        ({"views": "digits"}, "views are for"),
+        ({"objective": "denoising", "views": {"turn": [1]}}, "turn must be"),
+        ({"objective": "denoising", "views": {"exec": 1}}, "views must have names"),
+        ({"objective": "denoising", "views": 10**30}, "views must be one of"),
         ({"format_version": 99}, "format_version of"),
         ({"format_version": "one"}, "format_version of"),
         ({"weights_sha256": [1, 2]}, "weights_sha256 of"),
         ({"weights_sha256": {"encoder": "a" * 64}}, "weights_sha256 of"),
         ({"latent_features": 4}, SHAPES),
         ({"kernel": [5, 5]}, SHAPES),
+        ({"architecture": "residual"}, SHAPES),
     ],
 )
 def test_options_that_cannot_be_are_refused(folder, changes, piece):
@@ -362,6 +375,7 @@ def test_params_of_format_1_are_read(folder):
     (folder / "params.yaml").write_text(FORMAT_1)
     with pytest.warns(UserWarning, match="whether its three files belong together"):
         assert load_model(folder)[0] == before
+    assert before.architecture == "plain"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with pipes")

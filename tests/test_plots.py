@@ -225,6 +225,17 @@ def test_epochs_are_whole_numbers(n_epochs):
     assert all(tick == round(tick) and tick >= 1 for tick in ticks)
 
 
+def test_a_loss_of_several_parts_is_drawn_by_its_reconstruction_which_validation_measures_too():
+    history = {
+        "loss": [2.0, 1.0],
+        "reconstruction_loss": [0.02, 0.01],
+        "agreement_loss": [0.5, 0.4],
+        "val_loss": [0.02, 0.015],
+    }
+    drawn = {line.get_label(): list(line.get_ydata()) for line in plots.plot_loss(history).lines}
+    assert drawn == {"training": [0.02, 0.01], "validation": [0.02, 0.015]}
+
+
 def test_a_diverged_loss_is_named_at_its_last_number():
     ax = plots.plot_loss({"loss": [0.5, 0.25, np.nan]})
     (name,) = [text for text in ax.texts if text.get_text()]

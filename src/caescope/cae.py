@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,6 +40,18 @@ class CAE:
         ``seed``, ``device`` and ``precision``, which no folder holds.
     latent_activation : {"linear", "relu"}
         A ReLU there loses variables: some are zero for every image.
+    architecture : {"plain", "residual"}
+        What a stage is made of: one convolution, or blocks with normalisation and a way around them, which
+        rebuild better and take longer.
+    objective : {"reconstruction", "denoising", "invariant", "variational"}
+        What training minimises: the loss of the reconstruction; that of distorted images against the images
+        themselves; that and how far latents of two distorted views of an image lie apart (VICReg); or that
+        and what latents tell beyond a normal distribution (beta-VAE).
+    objective_weight : float, optional
+        What the second term of the last two counts for; for "variational" it is beta. 1 by default.
+    views : {"digits", "natural", "histology", "noise"}, mapping or `caescope.views.Views`, optional
+        How images are distorted for "denoising" (by default "noise") and "invariant" (by default "digits" in
+        grey and "natural" in colour).
     learning_rate : float, optional
         The peak of the one-cycle schedule; by default the optimizer's own.
     seed : int, optional
@@ -92,6 +105,10 @@ class CAE:
         load: bool = False,
         *,
         latent_activation: str = "linear",
+        architecture: str = "plain",
+        objective: str = "reconstruction",
+        objective_weight: float | None = None,
+        views: Any = None,
         learning_rate: float | None = None,
         seed: int | None = None,
         device: str = "auto",
@@ -112,7 +129,11 @@ class CAE:
                 pool,
                 optimizer,
                 lossfn,
-                latent_activation,
+                latent_activation=latent_activation,
+                architecture=architecture,
+                objective=objective,
+                objective_weight=objective_weight,
+                views=views,
             )
         )
         place = parse_device(device)

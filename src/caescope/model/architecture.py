@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d, max_pool
 from caescope.model.options import Options
+from caescope.model.residual import refinement_of
 
 DARKEST = -20.0  # what becomes a pixel of 2e-9
 
@@ -31,8 +32,10 @@ class Encoder(nn.Module):
         self.options = options
         channels = (options.input_shape[2], *options.filters)
         self.convolutions = nn.ModuleList(
-            SameConv2d(c_in, c_out, options.kernel, options.stride) for c_in, c_out in pairwise(channels)
+            SameConv2d(c_in, c_out, options.encoder_kernel, options.encoder_stride)
+            for c_in, c_out in pairwise(channels)
         )
+        self.refinements = nn.ModuleList(refinement_of(options, filters) for filters in options.filters)
         self.dense = None
         if options.latent_features is not None:
             self.dense = Dense(prod(options.stage_shape), options.latent_features)
@@ -40,17 +43,29 @@ class Encoder(nn.Module):
         self.margins = (left, right, top, bottom)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.latents(self.features(images))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the stages make of images, (n, h' · w' · f), or (n, h', w', f) where latents are so."""
         x = images / 255 if images.dtype == torch.uint8 else images  # (n, h, w, c)
         x = x.permute(0, 3, 1, 2)
         if any(self.margins):
             x = F.pad(x, self.margins)  # (n, c, H, W), every stage divides H and W
-        for convolution in self.convolutions:
-            # ReLU commutes with the maximum, and is cheaper on the smaller picture
-            x = F.relu(max_pool(convolution(x), self.options.pool))  # (n, f, H/step, W/step)
+        pool = self.options.encoder_pool
+        for convolution, refine in zip(self.convolutions, self.refinements, strict=True):
+            x = convolution(x)
+            if pool != (1, 1):
+                x = max_pool(x, pool)
+            # ReLU commutes with the maximum, and everything is cheaper on the smaller picture
+            x = refine(x)  # (n, f, H/step, W/step)
         x = x.permute(0, 2, 3, 1)  # (n, h', w', f)
+        return x if self.dense is None else x.flatten(1)
+
+    def latents(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the latents (n, latent_features) of such features, or without a dense layer the features."""
         if self.dense is None:
-            return x
-        latents = self.dense(x.flatten(1))  # (n, latent_features)
+            return features
+        latents = self.dense(features)  # (n, latent_features)
         return F.relu(latents) if self.options.latent_activation == "relu" else latents
 
 
@@ -68,15 +83,18 @@ class Decoder(nn.Module):
             UpsampledConv2d(c_in, c_out, options.kernel, options.downsampling)
             for c_in, c_out in pairwise(channels)
         )
+        self.refinements = nn.ModuleList(refinement_of(options, c_in) for c_in in channels[:-1])
+        if self.dense is None:
+            self.refinements[0] = nn.Identity()  # these latents come refined from the encoder
         self.top, _, self.left, _ = _edges(options)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         x = latents
         if self.dense is not None:
-            x = F.relu(self.dense(x)).unflatten(1, self.options.stage_shape)  # (n, h', w', f)
+            x = self.dense(x).unflatten(1, self.options.stage_shape)  # (n, h', w', f)
         x = x.permute(0, 3, 1, 2)  # (n, f, h', w')
-        for i, convolution in enumerate(self.convolutions):
-            x = convolution(F.relu(x) if i else x)  # (n, f, h'·step, w'·step)
+        for refine, convolution in zip(self.refinements, self.convolutions, strict=True):
+            x = convolution(refine(x))  # (n, f, h'·step, w'·step)
         height, width, _ = self.options.input_shape
         x = x[:, :, self.top : self.top + height, self.left : self.left + width]  # (n, c, h, w)
         # Darker pixels are black in every format, and their gradients are denormal numbers, which are slow

@@ -23,7 +23,7 @@ from caescope.model.hdf5 import hash_weights
 from caescope.model.state import Arrays, TrainingState
 from caescope.writing import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD = "record"
 MAX_RECORD_BYTES = 64 * 2**20
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
@@ -209,12 +209,13 @@ def _demand_position(facts: dict[str, Any]) -> None:
     """Refuse a position that no training can have."""
     counts = [facts[name] for name in TrainingState.COUNTS]
     flags = [facts[name] for name in TrainingState.FLAGS]
-    numbers = [*(facts[name] for name in (*TrainingState.NUMBERS, "total")), *facts["logs"].values()]
+    numbers = [facts[name] for name in (*TrainingState.NUMBERS, "total")]
+    numbers += [*facts["logs"].values(), *facts["parts"].values()]
     if not all(type(count) is int and 0 <= count < 2**53 for count in counts):
         raise ValueError(f"counts of {counts}")
     if not all(type(flag) is bool for flag in flags) or not all(type(number) is float for number in numbers):
         raise TypeError("a position of other types")
-    known = {*TrainingState.COUNTS, *TrainingState.FLAGS, *TrainingState.NUMBERS, "total", "logs"}
+    known = {*TrainingState.COUNTS, *TrainingState.FLAGS, *TrainingState.NUMBERS, "total", "parts", "logs"}
     if facts.keys() != known:
         raise ValueError(f"a position with {', '.join(map(str, facts))}")
 

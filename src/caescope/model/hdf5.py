@@ -20,7 +20,7 @@ KERAS_VERSION = "2.13.1"  # the last whose own format this was; Keras reads but 
 
 
 def format_weights(layer_names: Sequence[str], arrays: Sequence[np.ndarray]) -> bytes:
-    """Return an HDF5 file in the legacy layout, a kernel and a bias for each layer."""
+    """Return an HDF5 file in the legacy layout: a kernel and bias for each layer, or a scale and offset."""
     buffer = BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in layer_names]
@@ -29,7 +29,8 @@ def format_weights(layer_names: Sequence[str], arrays: Sequence[np.ndarray]) -> 
         file.attrs["keras_version"] = KERAS_VERSION.encode()
         for name, kernel, bias in zip(layer_names, arrays[::2], arrays[1::2], strict=True):
             group = file.create_group(name)
-            weights = {f"{name}/kernel:0": kernel, f"{name}/bias:0": bias}
+            names = ("gamma", "beta") if kernel.ndim == 1 else ("kernel", "bias")  # as Keras calls them
+            weights = {f"{name}/{part}:0": array for part, array in zip(names, (kernel, bias), strict=True)}
             group.attrs["weight_names"] = [key.encode() for key in weights]
             for key, array in weights.items():
                 group.create_dataset(key, data=array.astype(np.float32))

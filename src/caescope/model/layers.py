@@ -31,6 +31,25 @@ class SameConv2d(nn.Conv2d):
         return _convolve(input, weight, bias, self.margins, self.stride)
 
 
+class Normalization(nn.GroupNorm):
+    """Each image's picture (n, f, h, w) with mean 0 and variance 1, then a scale and an offset per channel.
+
+    Nothing is remembered between images, so training and prediction are the same function, and no image
+    changes what becomes of another. It is Keras's ``GroupNormalization(groups=1)``.
+
+    Source: Wu and He (2018), Group normalization, https://arxiv.org/abs/1803.08494.
+    """
+
+    EPSILON = 1e-3  # Keras's
+
+    def __init__(self, channels: int):
+        super().__init__(1, channels, self.EPSILON)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        scale, offset = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        return F.group_norm(input, 1, scale, offset, self.eps)
+
+
 class UpsampledConv2d(SameConv2d):
     """Nearest up-sampling followed by a convolution, without ever holding the large input.
 

@@ -31,7 +31,7 @@ def find_weights(
     size : int
         The file's length in bytes.
     shapes : sequence of tuple of int
-        Kernel and bias of each layer.
+        Kernel and bias of each layer, or scale and offset.
     path : str
         What messages call the file.
     """
@@ -100,7 +100,8 @@ def _find_keras3(root: h5py.Group, ranks: Sequence[int]) -> Iterator[h5py.Datase
     """Yield what lies under ``layers``, in the order that the kernels' numbers of axes ask for.
 
     Keras 3 names layers by class and number and HDF5 lists them by alphabet, so the order between a dense
-    layer and the convolutions is not in the file; among layers of a kind in one model the numbers tell it.
+    layer, the convolutions and the normalisations, whose scales have one axis, is not in the file; among
+    layers of a kind in one model the numbers tell it.
     """
     layers: dict[int, list[Any]] = {}
     places: dict[int, str] = {}

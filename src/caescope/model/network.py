@@ -15,6 +15,7 @@ from caescope.images import parse_images
 from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
 from caescope.model.memory import batches_of, images_at_a_time
+from caescope.model.objectives import new_objective
 from caescope.model.options import Options
 from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
 from caescope.model.summary import summarize
@@ -149,6 +150,8 @@ class Model(Network):
 
     Attributes
     ----------
+    objective : Objective
+        What ``fit`` minimises; ``evaluate`` measures the reconstruction in any case.
     precision : {"float32", "bfloat16"}
         In which numbers ``fit`` computes; everything else is float32.
     """
@@ -164,7 +167,7 @@ class Model(Network):
     ):
         super().__init__("model", module, options, device)
         self.learning_rate, self.seed, self.precision = learning_rate, seed, precision
-        self.numbers = getattr(torch, precision)
+        self.objective = new_objective(module, options, getattr(torch, precision)).to(device)
         self.stop_training = False
         self.history: History | None = None
 
@@ -216,7 +219,9 @@ class Model(Network):
         -------
         History
             ``.history["loss"]``, ``["val_loss"]``, ``["learning_rate"]`` and ``["images_per_second"]`` hold
-            one value for each epoch.
+            one value for each epoch. The loss is the objective's, ``val_loss`` the reconstruction's; where
+            these differ, what the objective is made of is there, too: ``["reconstruction_loss"]`` and
+            ``["agreement_loss"]`` (invariant) or ``["divergence_loss"]`` (variational).
 
         Raises
         ------
@@ -233,7 +238,8 @@ class Model(Network):
 
         Notes
         -----
-        The learning rate follows one cycle over the epochs asked for, and starts anew with every ``fit``.
+        The learning rate follows one cycle over the epochs asked for, and starts anew with every ``fit``. A
+        `UserWarning` names latents that hardly differ between images any longer.
         """
         training, validation = self._parse_data(x, y, validation_split, validation_data)
         epochs = parse_integer(epochs, "epochs")

@@ -1,10 +1,13 @@
 """params.yaml: the options of a saved autoencoder.
 
-Format version 1 holds the eight architecture options ``filters, input_shape, kernel, latent_features, lossfn,
-optimizer, pool, stride`` as plain lists, integers and names; then ``latent_activation``, ``format_version``,
-``caescope_version`` and ``weights_sha256`` with the keys ``encoder`` and ``decoder``, which the first writers
-of version 1 did not know and readers may leave alone. Older writers stop after the eight, put tuples as
-``!!python/tuple``, and always mean a ReLU after the latents.
+Format version 2 holds the eight options ``filters, input_shape, kernel, latent_features, lossfn, optimizer,
+pool, stride`` as plain lists, integers and names; then ``latent_activation``, ``architecture``,
+``objective``, ``objective_weight`` (a number or null) and ``views`` (a preset's name, a mapping or null);
+then ``format_version``, ``caescope_version`` and ``weights_sha256`` with keys ``encoder`` and ``decoder``.
+
+Version 1 knows no ``architecture`` and means "plain", nor an ``objective`` and means "reconstruction". Its
+first writers did not know what comes after ``latent_activation`` either, which readers may leave alone. Older
+writers stop after the eight, put tuples as ``!!python/tuple``, and always mean a ReLU after the latents.
 
 To change the format: raise FORMAT_VERSION; let `read_facts` still read every earlier version, filling in
 what it meant; and keep in ``tests/test_persistence.py`` the text of a params.yaml as the old version
@@ -23,7 +26,7 @@ from caescope.files import decoding, printable
 from caescope.model.members import read_member
 from caescope.model.options import Options, parse_options
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BYTES = 64 * 2**10
 MAX_DEPTH = 10
 MAX_DIGITS = 40  # Python takes long for integers of many digits, and refuses to print them
@@ -106,7 +109,14 @@ def read_options(path: Path, facts: Mapping[str, Any]) -> Options:
     """
     options = {name: facts[name] for name in REQUIRED}
     try:
-        return parse_options(**options, latent_activation=facts.get("latent_activation", "relu"))
+        return parse_options(
+            **options,
+            latent_activation=facts.get("latent_activation", "relu"),
+            architecture=facts.get("architecture", "plain"),
+            objective=facts.get("objective", "reconstruction"),
+            objective_weight=facts.get("objective_weight"),
+            views=facts.get("views"),
+        )
     except OptionError as error:
         raise ModelError(
             f"{path}: {error.must}", printable(error.received), "Save the model again."

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from caescope.model.collapse import CollapseWatch
+from caescope.model.objectives.base import Outcome
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -21,6 +24,10 @@ class TrainingState:
         Batches in all, on which the learning rate depends.
     total : torch.Tensor, float64
         Sum of the losses of the ``seen`` images of this epoch.
+    parts : dict of str to torch.Tensor, float64
+        The same for each part that the loss is made of.
+    watch : CollapseWatch
+        The latents of the latest images; what it has seen is not kept for another process.
     seconds : float
         That this epoch has taken.
     last_rate : float
@@ -43,12 +50,14 @@ class TrainingState:
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_done, self.logs, self.last_rate = 0, {}, float(schedule.get_last_lr()[0])
         self.is_stopped = self.is_finished = False
+        self.watch = CollapseWatch()
         self._begin()
 
     def _begin(self) -> None:
         """Set everything to the beginning of an epoch."""
         self.step, self.seen, self.seconds = 0, 0, 0.0
         self.total = torch.zeros((), dtype=torch.float64, device=self.weights.device)
+        self.parts: dict[str, torch.Tensor] = {}
         self.before_order = self.generator.get_state()
         self.good = self.weights.detach().clone()
 
@@ -62,10 +71,17 @@ class TrainingState:
         self.generator.set_state(self.before_order)
         return torch.randperm(n_images, generator=self.generator)
 
-    def count(self, loss: torch.Tensor, n_images: int) -> None:
-        """Count a batch that has been learned."""
-        self.total += loss * n_images
+    def count(self, outcome: Outcome) -> None:
+        """Count images of a batch that have been learned."""
+        n_images = len(outcome.latents)
+        self.total += outcome.loss * n_images
+        for name, part in outcome.parts.items():
+            self.parts[name] = self.parts.get(name, torch.zeros_like(self.total)) + part * n_images
         self.seen += n_images
+        self.watch.see(outcome.latents)
+
+    def end_step(self) -> None:
+        """Count a batch of which all images have been learned."""
         self.step += 1
         self.steps_done += 1
 
@@ -83,7 +99,8 @@ class TrainingState:
     def facts(self) -> dict[str, Any]:
         """Return what is one number, by name."""
         names = (*self.COUNTS, *self.FLAGS, *self.NUMBERS, "logs")
-        return {name: getattr(self, name) for name in names} | {"total": float(self.total)}
+        sums = {"total": float(self.total), "parts": {name: float(part) for name, part in self.parts.items()}}
+        return {name: getattr(self, name) for name in names} | sums
 
     def shapes(self, steps_done: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each of the `arrays` that there are after so many batches."""
@@ -118,8 +135,12 @@ class TrainingState:
             kept[name.removeprefix("optimizer.")] = tensor.to(where)
         for name, value in facts.items():
             setattr(self, name, value)
-        self.total = torch.tensor(facts["total"], dtype=torch.float64, device=self.weights.device)
+        self.total = self._sum(facts["total"])
+        self.parts = {name: self._sum(part) for name, part in facts["parts"].items()}
         self._set_schedule(facts["steps_done"])
+
+    def _sum(self, value: float) -> torch.Tensor:
+        return torch.tensor(value, dtype=torch.float64, device=self.weights.device)
 
     def _set_schedule(self, steps: int) -> None:
         """Let the schedule be where it is after so many steps: it depends on nothing else."""

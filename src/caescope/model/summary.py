@@ -7,7 +7,9 @@ from rich.table import Table
 from torch import nn
 
 from caescope.model.architecture import Decoder, Encoder
-from caescope.model.weights import layers_of
+from caescope.model.layers import Dense, Normalization
+from caescope.model.options import Pair
+from caescope.model.weights import Layer, layers_of
 from caescope.progress import plain_console
 
 
@@ -31,16 +33,22 @@ def _rows(network) -> list[tuple[str, str, tuple[int, ...], int]]:
 def _rows_of(part: nn.Module) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
     if not isinstance(part, (Encoder, Decoder)):
         return
-    options, encodes = part.options, isinstance(part, Encoder)
+    options, encodes, resizing = part.options, isinstance(part, Encoder), set(part.convolutions)
     height, width, _ = options.padded_shape if encodes else options.stage_shape
     for name, layer in layers_of(part):
+        if layer in resizing:
+            growth, shrink = ((1, 1), options.encoder_stride) if encodes else (options.downsampling, (1, 1))
+            height, width = height * growth[0] // shrink[0], width * growth[1] // shrink[1]
         count = sum(weight.numel() for weight in layer.parameters())
-        if isinstance(layer, nn.Linear):
-            yield name, "dense", (layer.out_features,), count
-            continue
-        shrink, step = (layer.stride, options.pool) if encodes else ((1, 1), (1, 1))
-        growth = (1, 1) if encodes else options.downsampling
-        height, width = height * growth[0] // shrink[0], width * growth[1] // shrink[1]
-        kind = f"convolution {'×'.join(map(str, layer.kernel_size))}"
-        yield name, kind, (height, width, layer.out_channels), count
-        height, width = height // step[0], width // step[1]
+        yield name, *_describe(layer, (height, width)), count
+        if layer in resizing and encodes:
+            height, width = height // options.encoder_pool[0], width // options.encoder_pool[1]
+
+
+def _describe(layer: Layer, size: Pair) -> tuple[str, tuple[int, ...]]:
+    """Return the kind of a layer and the shape of what it puts out, a picture of that height and width."""
+    if isinstance(layer, Dense):
+        return "dense", (layer.out_features,)
+    if isinstance(layer, Normalization):
+        return "normalisation", (*size, layer.num_channels)
+    return f"convolution {'×'.join(map(str, layer.kernel_size))}", (*size, layer.out_channels)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from caescope.callbacks import CallbackList, Checkpoint
@@ -13,6 +14,7 @@ from caescope.errors import TrainingError, TrainingStopped
 from caescope.model.checkpoint import Keeper, settings_of
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of, images_at_a_time
+from caescope.model.objectives import Outcome
 from caescope.model.optimizers import make_optimizer
 from caescope.model.pairs import Pairs
 from caescope.model.state import TrainingState
@@ -33,6 +35,10 @@ class Plan:
         """Steps of one epoch."""
         return -(-n_images // self.batch_size)
 
+    def all_steps(self, n_images: int) -> int:
+        """Steps of the whole training."""
+        return self.steps(n_images) * (self.epochs - self.initial_epoch)
+
 
 def train(
     model,
@@ -42,7 +48,7 @@ def train(
     callbacks: CallbackList,
     checkpoint: Checkpoint | None = None,
 ):
-    """Train ``model.module`` in place; ``model.stop_training`` ends it after the current batch.
+    """Minimise ``model.objective`` in place; ``model.stop_training`` ends it after the current batch.
 
     The loss of an epoch is the mean over its images as they were met, so the first epoch's is high;
     ``val_loss`` is measured when the epoch has ended. A loss that is no longer finite ends training and puts
@@ -50,9 +56,9 @@ def train(
     """
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
-        model.module.parameters(),
+        model.objective.parameters(),
         plan.learning_rate,
-        plan.steps(len(training)) * (plan.epochs - plan.initial_epoch),
+        plan.all_steps(len(training)),
     )
     state = TrainingState(optimizer, schedule, plan.seed, plan.initial_epoch)
     settings = settings_of(model, plan, training, validation, callbacks) if checkpoint else {}
@@ -83,6 +89,7 @@ def _train_epoch(
         _learn_batches(model, training, plan, state, callbacks, keeper)
     logs = {
         "loss": float(state.total) / state.seen,
+        **{name: float(total) / state.seen for name, total in state.parts.items()},
         "learning_rate": state.last_rate,
         "images_per_second": state.seen / state.seconds,
     }
@@ -91,6 +98,7 @@ def _train_epoch(
         logs["val_loss"] = mean_loss(model, validation, plan.batch_size, keeper.between_batches)
         callbacks.on_test_end({"loss": logs["val_loss"]})
     callbacks.on_epoch_end(state.epoch, logs)
+    state.watch.say(state.epoch, model.objective.least_deviation)
     state.end_epoch(logs)
 
 
@@ -122,8 +130,8 @@ class BatchLogs(Mapping):
 
 def _learn_batches(model, pairs: Pairs, plan: Plan, state: TrainingState, callbacks, keeper) -> None:
     """Take one step for each batch of the epoch that is left."""
-    module, loss_of = model.module.train(), LOSSES[model.options.lossfn]
-    part = images_at_a_time(model.options, model.device)
+    objective = model.objective.train()
+    part = plan.batch_size if objective.couples_images else images_at_a_time(model.options, model.device)
     started = time.perf_counter() - state.seconds
     order = _order_left(len(pairs), plan, state)
     for inputs, targets in pairs.batches(plan.batch_size, model.device, order):
@@ -134,10 +142,14 @@ def _learn_batches(model, pairs: Pairs, plan: Plan, state: TrainingState, callba
         state.last_rate = float(state.schedule.get_last_lr()[0])
         # Gradients are cleared here and not after the step, so that callbacks can still see them
         state.optimizer.zero_grad(set_to_none=False)
-        loss = _add_gradients(lambda x, y: loss_of(module(x.to(model.numbers)), y), inputs, targets, part)
+        generator = _generator(plan.seed, state.steps_done)
+        progress = state.steps_done / plan.all_steps(len(pairs))
+        outcomes = _add_gradients(objective, inputs, targets, part, generator, progress)
         state.optimizer.step()
         state.schedule.step()
-        state.count(loss, len(inputs))
+        for outcome in outcomes:
+            state.count(outcome)
+        state.end_step()
         if not state.total.is_cuda:  # a GPU would have to stop for this
             _demand_finite(state)
         state.seconds = time.perf_counter() - started
@@ -155,14 +167,27 @@ def _order_left(n_images: int, plan: Plan, state: TrainingState) -> torch.Tensor
     return torch.arange(state.step * plan.batch_size, n_images) if state.step else None
 
 
-def _add_gradients(loss_of, inputs: torch.Tensor, targets: torch.Tensor, part: int) -> torch.Tensor:
-    """Add the gradients of a batch's mean loss, ``part`` images in memory at a time, and return the loss."""
-    total = torch.zeros((), device=inputs.device)
+def _generator(seed: int, step: int) -> torch.Generator:
+    """Return the source of a step's random numbers; it depends on nothing that came before."""
+    (mixed,) = np.random.SeedSequence([seed, step]).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def _add_gradients(
+    objective,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    part: int,
+    generator: torch.Generator,
+    progress: float,
+) -> list[Outcome]:
+    """Add the gradients of a batch's mean loss, ``part`` images at a time; return what each part made."""
+    outcomes = []
     for x, y in zip(inputs.split(part), targets.split(part), strict=True):
-        loss = loss_of(x, y) * (len(x) / len(inputs))
-        loss.backward()
-        total += loss.detach()
-    return total
+        outcome = objective(x, y, generator, progress)
+        (outcome.loss * (len(x) / len(inputs))).backward()
+        outcomes.append(outcome.detached())
+    return outcomes
 
 
 def _demand_finite(state: TrainingState) -> None:

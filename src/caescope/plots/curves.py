@@ -22,6 +22,8 @@ from caescope.plots.style import (
 )
 
 LOSS_NAMES = {"loss": "training", "val_loss": "validation"}
+RECONSTRUCTION = "reconstruction_loss"
+ALIKE = {RECONSTRUCTION: "training", "val_loss": "validation"}  # where the loss is made of more than that
 
 
 @styled
@@ -32,7 +34,9 @@ def plot_loss(history, ax: Axes | None = None) -> Axes:
     ----------
     history : dict of str to sequence of float, or an object with such a dict as ``.history``
         Keras's history: ``{"loss": [...], "val_loss": [...]}``. Every key that ends in "loss" is drawn;
-        others (a learning rate, say) have another unit and are left out.
+        others (a learning rate, say) have another unit and are left out. Where there is a
+        "reconstruction_loss", it is drawn in place of the loss that it is a part of, beside "val_loss", which
+        measures the same.
     ax : matplotlib.axes.Axes, optional
         Where to draw; None makes a new figure.
 
@@ -155,11 +159,11 @@ def _parse_history(history) -> dict[str, np.ndarray]:
     """Return name → losses, shape (n_epochs,)."""
     history = getattr(history, "history", history)
     keys = list(history) if isinstance(history, Mapping) else []
-    losses = {
-        LOSS_NAMES.get(key, caption(key)): as_numbers(history[key], f"history[{key!r}]")
-        for key in keys
-        if str(key).endswith("loss")
-    }
+    drawn = [key for key in keys if str(key).endswith("loss")]
+    names = LOSS_NAMES
+    if RECONSTRUCTION in drawn:
+        drawn, names = [key for key in drawn if key in ALIKE], ALIKE
+    losses = {names.get(key, caption(key)): as_numbers(history[key], f"history[{key!r}]") for key in drawn}
     if not losses or any(values.ndim != 1 or values.size == 0 for values in losses.values()):
         raise DataError(
             'history must hold a sequence of numbers, one for each epoch, under "loss"',

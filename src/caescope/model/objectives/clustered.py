@@ -1,0 +1,58 @@
+"""Images come back, views agree, and latents gather around centres that were found before."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from caescope.model.objectives.base import Outcome
+from caescope.model.objectives.invariant import Invariant, compare_views
+
+CLUSTERS = 1.0  # what the divergence counts for, beside 1 for the reconstruction's share
+
+
+class Clustered(Invariant):
+    """Deep embedded clustering with reconstruction (IDEC), where a view must belong where its image does.
+
+    An image belongs to centres by Student's t-distribution of its distance. What it should belong to is that
+    sharpened, and weighed against large clusters, over the batch. Centres move as the network learns.
+
+    Parameters
+    ----------
+    centres : numpy.ndarray, shape (k, latent_features), float32
+        Where the clusters are at first.
+
+    Source: Xie, Girshick and Farhadi (2016), DEC; Guo et al. (2017), IDEC; Guo et al. (2018), DEC-DA.
+    """
+
+    def __init__(self, network, options, numbers, centres: np.ndarray):
+        super().__init__(network, options, numbers)
+        self.centres = nn.Parameter(torch.tensor(centres))
+
+    def forward(self, images, targets, generator, progress) -> Outcome:
+        views = [self.views(images, generator) for _ in range(2)]
+        latents, *pair = (self.encode(x) for x in (images, *views))  # (n, latent_features)
+        reconstruction, share = self.reconstruct(latents, targets)
+        agreement, regularity = compare_views(*pair)
+        belonging, of_view = (log_belonging(z, self.centres) for z in (latents, pair[0]))  # (n, k)
+        goal = sharpened(belonging.detach().exp())
+        divergence = sum(F.kl_div(q, goal, reduction="batchmean") for q in (belonging, of_view)) / 2
+        loss = share + self.weight_at(1) * (agreement + regularity) + CLUSTERS * divergence
+        parts = {
+            "reconstruction_loss": reconstruction,
+            "agreement_loss": agreement,
+            "cluster_loss": divergence,
+        }
+        return Outcome(loss, latents, parts)  # pyright: ignore[reportArgumentType]
+
+
+def log_belonging(latents: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of how far each image belongs to each centre, (n, k); rows sum to 1 before it."""
+    distances = (latents.flatten(1).float()[:, None] - centres).square().sum(2)  # (n, k)
+    return torch.log_softmax(-torch.log1p(distances), 1)
+
+
+def sharpened(belonging: torch.Tensor) -> torch.Tensor:
+    """Return what images should belong to, (n, k): their squares, over each centre's sum, to sum 1 again."""
+    weighed = belonging.square() / belonging.sum(0)
+    return weighed / weighed.sum(1, keepdim=True)

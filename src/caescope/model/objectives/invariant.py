@@ -1,0 +1,54 @@
+"""Images come back, and two distorted views of the same image get the same latents."""
+
+import torch
+from torch.nn import functional as F
+
+from caescope.model.objectives.base import Objective, Outcome
+
+COVARIANCE = 0.2  # what the covariances count for, beside 1 for the agreement and 1 for the variances
+TINY = 1e-4
+AT_THE_END = 0.125  # of the weight that there was at first
+
+
+class Invariant(Objective):
+    """Reconstruction of the image as it is, and agreement between latents of two views of it (VICReg).
+
+    Source: Bardes, Ponce and LeCun (2022), VICReg, https://arxiv.org/abs/2105.04906.
+    """
+
+    couples_images = True
+
+    def forward(self, images, targets, generator, progress) -> Outcome:
+        views = [self.views(images, generator) for _ in range(2)]
+        latents, *pair = (self.encode(x) for x in (images, *views))  # (n, latent_features)
+        reconstruction, share = self.reconstruct(latents, targets)
+        agreement, regularity = compare_views(*pair)
+        loss = share + self.weight_at(progress) * (agreement + regularity)
+        return Outcome(loss, latents, {"reconstruction_loss": reconstruction, "agreement_loss": agreement})
+
+    def weight_at(self, progress: float) -> float:
+        """Return what agreement counts for: less and less, so that training ends with the reconstruction."""
+        return self.weight * (1 - (1 - AT_THE_END) * progress)
+
+
+def compare_views(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how far latents of two views, each (n, ...), lie apart, and what keeps them from collapsing.
+
+    Agreement alone would be had by giving all images the same latents. So each latent's deviation over the
+    batch is kept above 1, and latents are kept from telling the same.
+    """
+    first, second = (latents.flatten(1).float() for latents in (first, second))
+    regularity = sum(_narrowness(z) + COVARIANCE * _covariance(z) for z in (first, second)) / 2
+    return F.mse_loss(first, second), regularity  # pyright: ignore[reportReturnType]
+
+
+def _narrowness(latents: torch.Tensor) -> torch.Tensor:
+    """Return by how much deviations stay below 1, their mean over the latents."""
+    return F.relu(1 - (latents.var(0) + TINY).sqrt()).mean()
+
+
+def _covariance(latents: torch.Tensor) -> torch.Tensor:
+    """Return the squared covariances of different latents, summed and divided by their number."""
+    centred = latents - latents.mean(0)
+    covariance = centred.T @ centred / max(len(latents) - 1, 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / covariance.shape[1]
