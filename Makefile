@@ -6,7 +6,7 @@ OUT ?= demo-run
 # Tests in as many processes as there are cores, at most four; those of a file in one, on one thread
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test coverage check fuzz audit bench bench-peers docs clean
+.PHONY: demo test coverage check fuzz audit bench bench-quality bench-peers docs clean
 
 demo: $(VENV)/core
 	$(BIN)/caescope $(if $(DATA),run "$(DATA)",demo) --out $(OUT) --overwrite
@@ -49,6 +49,9 @@ $(VENV)/audit/bin/pip-audit:
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/ours.py $(DATA)
+
+bench-quality: $(VENV)/dev
+	$(BIN)/python benchmarks/quality.py $(DATA)
 
 bench-peers: $(VENV)/dev benchmarks/peers/.venv/installed
 	$(BIN)/python benchmarks/peers/run.py $(DATA)

@@ -25,6 +25,7 @@ from caescope.data.opening import Source
 from caescope.encoding import PART_IMAGES
 from caescope.model.architecture import Autoencoder
 from caescope.model.memory import images_at_a_time
+from caescope.model.objectives import KINDS
 from caescope.model.options import Options, parse_options
 from caescope.parallel import AHEAD, count_cores, share_of
 from caescope.room import available_disk, available_memory
@@ -38,7 +39,9 @@ PROCESS = 465 * MIB  # Python with PyTorch and all else that the pipeline import
 JUDGING = 250 * MIB  # what figures, maps and TensorBoard import, and what earlier stages leave behind
 LIBRARY = 65 * MIB  # kernels and buffers of PyTorch, once a network has learned
 PER_WEIGHT = 11 * FLOAT  # what a checkpoint holds and its content as it is written, and the gradient
-LEARNING, VALIDATING = 5, 2  # pictures as large as the network's largest that are held at a time
+# Pictures as large as the network's largest that are held at a time, for each image that is learned from
+LEARNING, VALIDATING = {"plain": 5, "residual": 10}, 2
+VIEWS = 2  # that an objective which compares views encodes beside the image, without decoding them
 UNRETURNED = 60  # blocks of images, at most, that the C library's allocator keeps for itself
 PER_NEIGHBOUR = 66  # bytes for each image and neighbour of t-SNE's graph while it is made
 MAPPING = {"tsne": 90 * MIB, "pca": 0, "umap": 240 * MIB, "pacmap": 130 * MIB}  # what a map imports
@@ -214,14 +217,7 @@ class _Job:
 
     @classmethod
     def of_training(cls, images: Source, options: RunOptions) -> "_Job":
-        network = parse_options(
-            images.shape,
-            options.latent_features,
-            options.filters,
-            options.kernel,
-            options.stride,
-            options.pool,
-        )
+        network = parse_options(images.shape, **options.network)
         with torch.device("meta"):  # weights without memory
             weights = sum(weight.numel() for weight in Autoencoder(network).parameters())
         return cls(images, network, weights, parse_device(options.device))
@@ -258,13 +254,15 @@ class _Job:
     def learning(self, batch_size: int) -> float:
         """Training beside the images of a source, of which splits in memory are copies."""
         batch = min(batch_size, self.split("train"))
-        part = min(batch, images_at_a_time(self.network, self.device))
+        seen = KINDS[self.network.objective]
+        part = batch if seen.couples_images else min(batch, images_at_a_time(self.network, self.device))
         validated = min(batch_size, self.split("validation"))  # all of a batch at a time
         if isinstance(self.images, ArraySource):
             read = self.split("train", "validation") * self.image
         else:
             read = min(AHEAD * count_cores() * batch, self.split("train")) * self.image
-        pictures = (LEARNING * part + VALIDATING * validated) * self.largest()
+        held = LEARNING[self.network.architecture] * (1 + VIEWS / 2 * seen.couples_images)
+        pictures = (held * part + VALIDATING * validated) * self.largest()
         return LIBRARY + PER_WEIGHT * self.weights + pictures + batch * FLOAT * self.values + read
 
     def encoding(self, n_kept: int) -> float:

@@ -83,6 +83,11 @@ def _of_clusters(train: str, options: RunOptions, metrics: Mapping[str, Any]) ->
         "clusterings": common | {"fitted_on": f"{space}, and the latents of the same", "k": k},
         "matched": common
         | {"fitted_on": f"{space}, and the latents of the same, by KMeans; matched there", "k": labels},
+        "refinement": common
+        | {
+            "fitted_on": f"the latents of {train} by KMeans, before and after; at most 20,000 of them",
+            "k": metrics.get("refinement", {}).get("k"),
+        },
         "stability": common | {"fitted_on": f"{space} by {method}, and resamples of it", "k": k},
         "confounders": common
         | {

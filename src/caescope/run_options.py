@@ -7,13 +7,17 @@ from caescope.analysis.subject import JudgingOptions, parse_judging_options
 from caescope.cae import CAE, parse_device, parse_learning_rate
 from caescope.errors import OptionError
 from caescope.model.network import BATCH_SIZE
+from caescope.model.options import Options
 from caescope.model.precision import parse_precision
 from caescope.parsing import parse_integer, parse_seed
+from caescope.recipes import parse_recipe
 
 OVERLAY = ("cluster", "error")
 FEWEST_EPOCHS = 5
 FEWEST_STEPS = {"small": 5000, "large": 2000}  # fewer, and PCA rebuilds small images better
 LARGE_IMAGE = 64
+# What `caescope.model.options.Options` is made of beside the images' shape
+NETWORK = tuple(field.name for field in fields(Options) if field.name != "input_shape")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class RunOptions:
     ``confounders``, the columns to look for in the latents, or None for all; ``overlay``, the columns of
     latents.parquet that tiles are coloured by on their slides, or None for cluster and error; and ``models``,
     how many autoencoders are trained, each with a seed of its own, to see whether the same clusters come
-    back.
+    back. ``refine`` is how many clusters latents gather in after training, "auto" for the number that a map
+    of them shows best, or None to leave them as they are; see `caescope.refining`. ``recipe="best"`` chooses
+    what is not given; see `caescope.recipes`.
     """
 
     latent_features: int | None = 20
@@ -39,6 +45,10 @@ class RunOptions:
     optimizer: str = "adamax"
     lossfn: str = "mse"
     latent_activation: str = "linear"
+    architecture: str = "plain"
+    objective: str = "reconstruction"
+    objective_weight: float | None = None
+    views: Any = None
     learning_rate: float | None = None
     epochs: int | None = None
     batch_size: int = BATCH_SIZE
@@ -54,6 +64,8 @@ class RunOptions:
     confounders: tuple[str, ...] | None = None
     overlay: tuple[str, ...] | None = None
     models: int = 1
+    refine: int | str | None = None
+    recipe: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options as plain values."""
@@ -68,20 +80,18 @@ class RunOptions:
         """Return an untrained CAE for images of this shape."""
         return CAE(
             input_shape,
-            self.latent_features,
-            self.filters,
-            self.kernel,
-            self.stride,
-            self.pool,
-            self.optimizer,
-            self.lossfn,
-            path,
-            latent_activation=self.latent_activation,
+            path=path,
             learning_rate=self.learning_rate,
             seed=self.seed,
             device=self.device,
             precision=self.precision,
+            **self.network,
         )
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Those that make one autoencoder differ from another, as `CAE` takes them."""
+        return {name: getattr(self, name) for name in NETWORK}
 
     def resolve(self, image_shape: tuple[int, int, int], n_images: int) -> "RunOptions":
         """Return the options with the defaults for so many train images of this shape filled in."""
@@ -115,6 +125,9 @@ def parse_run_options(options: dict[str, Any]) -> RunOptions:
         parse_integer(getattr(parsed, name), name)
     if parsed.epochs is not None:
         parse_integer(parsed.epochs, "epochs")
+    if parsed.refine not in (None, "auto"):
+        parse_integer(parsed.refine, "refine", 2)
+    parse_recipe(parsed.recipe)
     parse_seed(parsed.seed)
     parse_learning_rate(parsed.learning_rate)
     parse_precision(parsed.precision, parse_device(parsed.device))

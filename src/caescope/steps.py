@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from caescope.analysis.gathering import compare_gathering
 from caescope.analysis.judging import map_and_cluster
 from caescope.analysis.latents import flatten_latents
 from caescope.cae import CAE
-from caescope.callbacks import Checkpoint, History, Progress, TensorBoard
+from caescope.callbacks import Callback, Checkpoint, History, Progress, TensorBoard
 from caescope.data import ArraySource
 from caescope.data.opening import Source
 from caescope.data.subset import Subset
 from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
+from caescope.refining import find_start, refine
 from caescope.run_options import RunOptions
 
 BLOCK_IMAGES = 256  # that are encoded at a time
@@ -30,7 +32,7 @@ def train(
     """
     training, validation = (part_of(images, name) for name in ("train", "validation"))
     assert options.epochs is not None  # filled in by resolve
-    callbacks = [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
+    callbacks: list[Callback] = [*_shown(verbose)]
     if log_dir is not None:
         often = max(1, options.epochs // 10)
         callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
@@ -46,6 +48,48 @@ def train(
             validation_data=validation,
             checkpoint=checkpoint,
         )
+
+
+def gather(
+    cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose, checkpoint: Path
+) -> dict[str, Any]:
+    """Let latents gather in clusters, and return what metrics.json says of it."""
+    training = part_of(images, "train")
+    epochs = epochs_of_gathering(options)
+    with stages.stage("refine", f"{epochs} epochs around the clusters of a map of the latents", spin=False):
+        before, start = _gathered(cae, training, options, checkpoint, _shown(verbose))
+    with stages.stage("compare", f"{start.k} clusters of the latents, before and after"):
+        after = flatten_latents(_predict(cae, training))
+        labels = None if images.labels is None else images.labels[images.split == "train"]
+        found = compare_gathering(before, after, start.k, labels, options.seed)
+    return start.as_dict() | {"epochs": epochs} | found
+
+
+def epochs_of_gathering(options: RunOptions) -> int:
+    """Return for how many epochs latents gather: a fifth of those of training."""
+    assert options.epochs is not None  # filled in by resolve
+    return max(1, round(options.epochs / 5))
+
+
+def _gathered(cae: CAE, training: Any, options: RunOptions, checkpoint: Path, callbacks=()):
+    """Return the latents as they were, and where the clusters were that they gathered in."""
+    before = flatten_latents(_predict(cae, training))
+    k = None if options.refine == "auto" else options.refine
+    start = find_start(before, k, options.seed)  # pyright: ignore[reportArgumentType] - "auto" is gone
+    refine(
+        cae,
+        training,
+        start,
+        epochs_of_gathering(options),
+        batch_size=options.batch_size,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+    )
+    return before, start
+
+
+def _shown(verbose) -> list[Progress]:
+    return [] if verbose == 0 else [Progress("auto" if verbose is True else verbose, sys.stderr)]
 
 
 def part_of(images: Source, split: str) -> Any:
@@ -80,6 +124,8 @@ def other_models(images: Source, options: RunOptions, stages: Stages, checkpoint
                 verbose=0,
                 checkpoint=checkpoint / f"model-{i + 1}",
             )
+            if again.refine:
+                _gathered(cae, training, again, checkpoint / f"refined-{i + 1}")
             latents = flatten_latents(_predict(cae, training))
             found.append(map_and_cluster(latents, again.judging))
     return found

@@ -15,6 +15,8 @@ from caescope.cli.parameters import (
     models_option,
     output_options,
     overwrite_option,
+    recipe_option,
+    refine_option,
     resume_option,
     seed_option,
     source_options,
@@ -93,12 +95,15 @@ def demo(out: Path, data: str, overwrite: bool, seed: int, device: str, as_json:
 @training_options
 @judging_options
 @models_option
+@refine_option
+@recipe_option
 @seed_option
 @device_option
 @overwrite_option
 @resume_option
 @output_options
-def run(source: str, out: Path, labels: Path | None, as_json: bool, quiet: bool, **options):
+@click.pass_context
+def run(context, source: str, out: Path, labels: Path | None, as_json: bool, quiet: bool, **options):
     """Train on SOURCE, judge the latents, write a run folder.
 
     SOURCE is a folder of images, a CSV or Parquet table with a column path, an IDX, NPY, NPZ or HDF5 file, a
@@ -107,11 +112,13 @@ def run(source: str, out: Path, labels: Path | None, as_json: bool, quiet: bool,
     \b
     Example:
       caescope run mnist.pkl.gz --out runs/mnist --latent-features 20 --filters 8,16 --epochs 5
+      caescope run mnist.pkl.gz --out runs/best --recipe best
       caescope run slides/ --out runs/slides --magnification 2.5 --labels slides.csv
     """
     from caescope.pipeline import run
 
-    result = run(source, out, labels=labels, verbose=_verbose(quiet), **options)
+    given = asked_for(context, *options)  # what is not given is a recipe's to choose
+    result = run(source, out, labels=labels, verbose=_verbose(quiet), **given)
     print_run(result, as_json)
 
 

@@ -45,6 +45,15 @@ class IntegerOr(click.ParamType):
         return click.INT.convert(value, param, ctx)
 
 
+class IntegerOrAuto(click.ParamType):
+    """An integer, or the word auto, which stays what it is."""
+
+    name = "n|auto"
+
+    def convert(self, value, param, ctx):
+        return value if value == "auto" or isinstance(value, int) else click.INT.convert(value, param, ctx)
+
+
 def _split_names(_context, _parameter, value: str | None) -> tuple[str, ...] | None:
     """Return names separated by commas: ``slide,scanner``."""
     return None if value is None else tuple(part.strip() for part in value.split(","))
@@ -124,6 +133,28 @@ training_options = _group(
         show_default=True,
         help="A ReLU there loses latents.",
     ),
+    click.option(
+        "--architecture",
+        type=click.Choice(["plain", "residual"]),
+        default="plain",
+        show_default=True,
+        help="What a stage is made of; residual rebuilds better and takes longer.",
+    ),
+    click.option(
+        "--objective",
+        type=click.Choice(["reconstruction", "denoising", "invariant", "variational"]),
+        default="reconstruction",
+        show_default=True,
+        help="What training minimises; invariant gives two distorted views of an image the same latents.",
+    ),
+    click.option(
+        "--objective-weight", type=float, help="Of what invariant and variational add.  [default: 1]"
+    ),
+    click.option(
+        "--views",
+        type=click.Choice(["digits", "natural", "histology", "noise"]),
+        help="How images are distorted for denoising and invariant.  [default: by objective and colours]",
+    ),
     click.option("--learning-rate", type=float, help="Peak of the schedule.  [default: the optimizer's own]"),
     click.option(
         "--epochs", type=int, help="Times that every image is seen.  [default: 5, more on small collections]"
@@ -186,6 +217,16 @@ judging_options = _group(
 
 models_option = click.option(
     "--models", type=int, default=1, show_default=True, help="Models to train, to see what comes back."
+)
+refine_option = click.option(
+    "--refine",
+    type=IntegerOrAuto(),
+    help="Let latents gather in so many clusters after training; auto takes as many as a map shows best.",
+)
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(["best"]),
+    help="Choose the options that are not given: best takes minutes, and latents tell what is shown.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")

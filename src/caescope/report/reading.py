@@ -41,6 +41,7 @@ LOGISTIC = {
 WHOLE = dict.fromkeys(("accuracy", "balanced"), NUMBER) | {"interval": {str: PAIR}}
 KEPT = {"trustworthiness": NUMBER, "preservation": NUMBER, "neighbours": NUMBER, "fitted": NUMBER}
 RERUNS = {"ari_mean": NUMBER, "ari_least": NUMBER, "jaccard": EACH}
+GATHERED = {"silhouette": NUMBER, "matched": EACH}
 METRICS = {
     "reconstruction": {str: {"mse": NUMBER, "psnr": NUMBER, "ssim": NUMBER, "interval": {str: PAIR}}},
     "pca_floor": {"components": NUMBER, **{name: {"mse": NUMBER} for name in SPLITS}},
@@ -51,6 +52,15 @@ METRICS = {
         "effective_rank": NUMBER,
         "spectrum": [NUMBER],
         "strongest_correlation": NUMBER,
+    },
+    "refinement": {
+        "k": NUMBER,
+        "chosen": bool,
+        "epochs": NUMBER,
+        "agreement": NUMBER,
+        "before": GATHERED,
+        "after": GATHERED,
+        "silhouette_curve": {str: [NUMBER]},
     },
     "labels": {"name": SCALAR, "classes": NUMBER, "missing": NUMBER},
     "probe": {
@@ -147,6 +157,7 @@ RUN = {
     "n_images": EACH,
     "image_shape": [NUMBER],
     "options": {str: object},
+    "chosen": {str: str},
     "seed": SCALAR,
     "versions": {str: SCALAR},
     "fingerprint": SCALAR,

@@ -1,0 +1,120 @@
+"""Options for the images at hand, chosen by their number, size and colours, and never by a label."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from caescope.data.opening import Source
+from caescope.errors import OptionError
+
+RECIPES = ("best",)
+LARGE = 64  # pixels along the shorter side
+LOOKED_AT = 200  # images whose colours are looked at
+GLASS = 0.9  # pixels lighter than this in all channels are not looked at
+GREENLESS = 0.02  # by how much green is darker than red and blue, at least, in what is stained pink to purple
+MOSTLY = 0.9  # of the images looked at
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options by name, and why each of them was chosen.
+
+    Attributes
+    ----------
+    options : dict
+        As in `caescope.run_options.RunOptions`.
+    reasons : dict of str to str
+    """
+
+    options: dict[str, Any]
+    reasons: dict[str, str]
+
+    def __str__(self) -> str:
+        return "".join(f"\n  {name}={self.options[name]}: {why}" for name, why in self.reasons.items())
+
+    def without(self, given: Mapping[str, Any]) -> "Recipe":
+        """Return what is left to choose where some options were given."""
+        return Recipe(
+            *({name: d[name] for name in d if name not in given} for d in (self.options, self.reasons))
+        )
+
+
+def parse_recipe(name: Any) -> str | None:
+    """Return a recipe's name or None, or raise `OptionError`."""
+    if name is None or name in RECIPES:
+        return name
+    raise OptionError(
+        f"recipe must be one of {', '.join(RECIPES)}", f"recipe={name!r}", "Leave it out for the defaults."
+    )
+
+
+def best(images: Source, n_training: int) -> Recipe:
+    """Choose what tells most about images in a few latents, for a training of minutes and not of seconds.
+
+    Parameters
+    ----------
+    images : source
+        Some of them are read, for their colours.
+    n_training : int
+        How many of them are trained on.
+    """
+    height, width, _ = images.shape
+    is_large = min(height, width) >= LARGE
+    views, why_views = _views_for(images)
+    size = f"images of {height} × {width} pixels"
+    batch_size = max(16, min(256, n_training // 8))
+    steps = 1000 if is_large else 2000
+    epochs = max(8, -(-steps // -(-n_training // batch_size)))
+    options = {
+        "objective": "invariant",
+        "views": views,
+        "architecture": "residual",
+        "filters": (16, 32, 64) if is_large else (16, 32),
+        "latent_features": 64 if is_large else 20,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "refine": "auto",
+    }
+    reasons = {
+        "objective": "latents that two distorted views of an image share say what is there, not where",
+        "views": why_views,
+        "architecture": "blocks with normalisation rebuild better and bring views closer together",
+        "filters": f"{size} leave little to flatten after so many stages",
+        "latent_features": f"{size} {'need more than 20' if is_large else 'are told by 20'}",
+        "batch_size": "deviations over a batch need many images, and training many batches",
+        "epochs": f"{n_training:,} train images make {epochs * -(-n_training // batch_size):,} steps",
+        "refine": "latents then gather in as many clusters as a map of them shows best",
+    }
+    return Recipe(options, reasons)
+
+
+def choose(name: str, images: Source, n_training: int) -> Recipe:
+    """Return the options of a recipe for these images."""
+    return {"best": best}[name](images, n_training)
+
+
+def _views_for(images: Source) -> tuple[str, str]:
+    """Return the name of the views that leave these images what they are, and why."""
+    if images.shape[2] == 1:
+        return "digits", "grey images may be moved, turned and bent a little, and may not be mirrored"
+    if "mpp" in images.columns:
+        return "histology", "tiles of slides have no up and down, and stains vary"
+    share = _stained(images)
+    if share >= MOSTLY:
+        return (
+            "histology",
+            f"{share:.0%} of the images are pink to purple, as stained tissue is: no up and down",
+        )
+    return "natural", f"only {share:.0%} of the images are pink to purple, so they may be scenes with an up"
+
+
+def _stained(images: Source) -> float:
+    """Return the share of images that are pink to purple where they are not white: green is darkest there."""
+    rows = np.unique(np.linspace(0, len(images) - 1, LOOKED_AT).astype(int))
+    pixels = images.read(rows)
+    pixels = pixels / 255 if pixels.dtype == np.uint8 else pixels
+    tissue = (pixels.min(-1, keepdims=True) < GLASS).astype(np.float32)  # (n, height, width, 1)
+    means = (pixels * tissue).sum((1, 2)) / np.maximum(tissue.sum((1, 2)), 1)  # (n, 3)
+    return float((means[:, 1] + GREENLESS <= means[:, [0, 2]].min(1)).mean())

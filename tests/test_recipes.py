@@ -1,0 +1,91 @@
+"""What the recipe chooses for images at hand, and that it never looks at a label."""
+
+import numpy as np
+import pytest
+
+from caescope.data import ArraySource
+from caescope.errors import OptionError
+from caescope.pipeline import run
+from caescope.recipes import best
+from caescope.run_options import parse_run_options
+
+PINK, BLUE_SKY = (230, 150, 200), (120, 170, 230)
+
+
+def of_colour(colour, n: int = 40, size: int = 8, **known) -> ArraySource:
+    noise = np.random.default_rng(0).integers(-20, 20, (n, size, size, 3))
+    return ArraySource((np.array(colour) + noise).clip(0, 255).astype(np.uint8), **known)
+
+
+def test_stained_tissue_is_told_from_scenes_by_its_colours():
+    assert best(of_colour(PINK), 30).options["views"] == "histology"
+    found = best(of_colour(BLUE_SKY), 30)
+    assert found.options["views"] == "natural"
+    assert "0%" in found.reasons["views"]
+
+
+def test_glass_around_tissue_does_not_count():
+    images = of_colour(PINK).read(slice(None)).copy()
+    images[:, :6] = 255
+    assert best(ArraySource(images), 30).options["views"] == "histology"
+
+
+def test_tiles_of_slides_are_histology_whatever_their_colour():
+    tiles = of_colour(BLUE_SKY, columns={"mpp": np.full(40, 0.5)})
+    assert best(tiles, 30).options["views"] == "histology"
+
+
+def test_grey_images_are_never_mirrored():
+    grey = ArraySource(np.zeros((10, 8, 8, 1), np.uint8))
+    assert best(grey, 8).options["views"] == "digits"
+
+
+@pytest.mark.parametrize(("size", "latents"), [(8, 20), (28, 20), (64, 64), (224, 64)])
+def test_latents_follow_the_size_of_images(size, latents):
+    assert best(of_colour(PINK, n=4, size=size), 4).options["latent_features"] == latents
+
+
+@pytest.mark.parametrize("n_training", [3, 100, 1000, 50_000, 10**8])
+def test_a_training_has_many_steps_and_enough_images_in_each(n_training):
+    options = best(of_colour(PINK), n_training).options
+    steps = options["epochs"] * -(-n_training // options["batch_size"])
+    assert 16 <= options["batch_size"] <= 256
+    assert steps >= 1500
+    assert options["epochs"] >= 1
+
+
+def test_every_choice_has_its_reason():
+    found = best(of_colour(PINK), 30)
+    assert found.reasons.keys() == found.options.keys()
+    parse_run_options(found.options)
+
+
+def test_what_is_given_is_not_chosen():
+    found = best(of_colour(PINK), 30).without({"latent_features": 7, "seed": 1})
+    assert "latent_features" not in found.options
+    assert "latent_features" not in found.reasons
+    assert "objective" in found.options
+
+
+def test_unknown_recipes_are_refused():
+    with pytest.raises(OptionError, match="recipe must be one of best"):
+        parse_run_options({"recipe": "good"})
+
+
+def test_a_run_by_recipe_writes_what_was_chosen_and_why(tmp_path, rng):
+    images = rng.random((60, 8, 8, 1), dtype=np.float32)
+    labels = np.repeat(["a", "b", "c"], 20)
+    given = {"recipe": "best", "epochs": 2, "latent_features": 3, "clusters": 3, "stability": 0, "verbose": 0}
+    result = run(images, tmp_path / "run", labels=labels, refine=3, **given)
+    options, chosen = result.facts["options"], result.facts["chosen"]
+    assert options["objective"] == "invariant"
+    assert options["views"] == "digits"
+    assert options["latent_features"] == 3
+    assert "latent_features" not in chosen
+    assert "mirrored" in chosen["views"]
+    refinement = result.metrics["refinement"]
+    assert refinement["k"] == 3
+    assert set(refinement["before"]) == set(refinement["after"]) == {"silhouette", "matched"}
+    shuffled = run(images, tmp_path / "again", labels=labels[rng.permutation(60)], refine=3, **given)
+    same = [(folder.path / "model" / "encoder.h5").read_bytes() for folder in (result, shuffled)]
+    assert same[0] == same[1]
