@@ -1,4 +1,4 @@
-"""Draw one row of views for each preset: the image that they are of, and eight views.
+"""Draw two rows of views for each preset: the image that they are of, and eight views.
 
 python docs/draw_views_picture.py TARGET --digits mnist.pkl.gz --tiles lc25000/colon_n lc25000/lung_scc
 """
@@ -44,14 +44,15 @@ def tile_of(folder: str) -> np.ndarray:
 
 def main(target: str, digits: str, tiles: list[str]) -> None:
     images = [*digits_of(digits), *map(tile_of, tiles)]
-    rows = [(name, row(image, name, seed)) for name in PRESETS for seed, image in enumerate(images)]
+    fitting = {"digits": images[:2], "natural": images[2:], "histology": images[2:], "noise": images[1:3]}
+    rows = [(name, row(image, name, i)) for name in PRESETS for i, image in enumerate(fitting[name][:2])]
     step = SIDE + GAP
     drawn = Image.new("RGB", (MARGIN + (VIEWS + 1) * step + GAP, len(rows) * step + GAP), "white")
     for i, (name, pictures) in enumerate(rows):
         ImageDraw.Draw(drawn).text((GAP, i * step + SIDE // 2), name, fill="black")
         for k, each in enumerate(pictures):
             drawn.paste(each, (MARGIN + k * step + (GAP if k else 0), i * step + GAP))
-    drawn.save(target)
+    drawn.save(target, quality=80)
     sys.stdout.write(f"{target}\n")
 
 

@@ -65,6 +65,14 @@ def test_run_prints_a_table_or_json(source, tmp_path):
     assert answer["report"] == str(tmp_path / "run" / "report.html")
 
 
+def test_a_recipe_chooses_what_is_not_given(tmp_path):
+    options = ["--recipe", "best", "--epochs", 1, "--latent-features", 3, "--refine", 4, "--stability", 0]
+    out, _ = call("run", "digits", "--out", tmp_path / "run", "--clusters", 4, "--json", *options)
+    assert json.loads(out)["metrics"]["refinement"]["k"] == 4
+    model = CAE(path=tmp_path / "run" / "model", load=True).options
+    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "residual", 3)
+
+
 def test_options_reach_the_model(source, tmp_path):
     options = [
         "--latent-features",
@@ -79,6 +87,8 @@ def test_options_reach_the_model(source, tmp_path):
         "1",
     ]
     options += ["--optimizer", "adam", "--lossfn", "mae", "--latent-activation", "relu", "--epochs", 1]
+    options += ["--architecture", "residual", "--objective", "invariant", "--objective-weight", 0.5]
+    options += ["--views", "histology"]
     call("fit", source, "--out", tmp_path / "model", "--log-dir", tmp_path / "logs", *options)
     assert CAE(path=tmp_path / "model", load=True).options.as_dict() == {
         "filters": [2, 3],
@@ -90,6 +100,10 @@ def test_options_reach_the_model(source, tmp_path):
         "pool": [1, 1],
         "stride": 2,
         "latent_activation": "relu",
+        "architecture": "residual",
+        "objective": "invariant",
+        "objective_weight": 0.5,
+        "views": "histology",
     }
     assert list((tmp_path / "logs").iterdir())
 

@@ -26,12 +26,11 @@ from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
 from caescope.preflight import estimate_encode, estimate_fit, estimate_run, warn_if_too_large
 from caescope.progress import Stages
-from caescope.recipes import choose
 from caescope.run_folder import Run, describe, fingerprint_source, is_same_run, keep_notes, read_run
 from caescope.run_options import parse_run_options
 from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import CHECKPOINT, OutputFolder
-from caescope.steps import gather, other_models, train
+from caescope.steps import choose_options, gather, other_models, train
 
 __all__ = ["analyze", "encode", "fit", "run"]
 
@@ -97,21 +96,17 @@ def run(
     images = keep_small(split_source(opened, parsed.seed, groups=groups))
     n_training = int((images.split == "train").sum())
     demand_clusters_fit(parsed.clusters, n_training)
-    recipe = None
-    if parsed.recipe is not None:
-        recipe = choose(parsed.recipe, images, n_training).without(how)
-        parsed = replace(parsed, **recipe.options)
+    stages = Stages(verbose)
+    parsed, reasons = choose_options(parsed, images, n_training, how, stages)
     parsed = parsed.resolve(images.shape, n_training)
     warn_if_too_large(estimate_run(images, parsed), folder.path)
-    cae, stages = parsed.new_cae(images.shape), Stages(verbose)
+    cae = parsed.new_cae(images.shape)
     known = (*opened.columns, *COLOURS[images.shape[2]])
     demand_overlay(parsed.overlay, known, prod(cae.encoder.output_shape))
     facts = describe(images.name, images.split, parsed.as_dict(), fingerprint_source(images))
     facts |= {"source_path": _name_of(source), "image_shape": list(images.shape)}
     facts |= {"source_options": where.given(), "skipped": [list(pair) for pair in _skipped(opened)]}
-    if recipe is not None:
-        stages.say(f"recipe {parsed.recipe}: {recipe}")
-        facts["chosen"] = recipe.reasons
+    facts |= {"chosen": reasons} if reasons else {}
     facts["split"] = "given" if opened.split is not None else "random" if groups is None else "grouped"
     if folder.is_done and is_same_run(folder.path, facts, overwrite):
         stages.say(f"{folder.path} is whole already")

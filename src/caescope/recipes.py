@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def best(images: Source, n_training: int) -> Recipe:
     views, why_views = _views_for(images)
     size = f"images of {height} × {width} pixels"
     batch_size = max(16, min(256, n_training // 8))
-    steps = 1000 if is_large else 2000
+    steps = 1000 if is_large else 3000
     epochs = max(8, -(-steps // -(-n_training // batch_size)))
     options = {
         "objective": "invariant",
@@ -75,7 +76,7 @@ def best(images: Source, n_training: int) -> Recipe:
         "latent_features": 64 if is_large else 20,
         "batch_size": batch_size,
         "epochs": epochs,
-        "refine": "auto",
+        "map": "umap" if has_umap() else "tsne",
     }
     reasons = {
         "objective": "latents that two distorted views of an image share say what is there, not where",
@@ -85,7 +86,7 @@ def best(images: Source, n_training: int) -> Recipe:
         "latent_features": f"{size} {'need more than 20' if is_large else 'are told by 20'}",
         "batch_size": "deviations over a batch need many images, and training many batches",
         "epochs": f"{n_training:,} train images make {epochs * -(-n_training // batch_size):,} steps",
-        "refine": "latents then gather in as many clusters as a map of them shows best",
+        "map": "UMAP keeps groups apart and is installed" if has_umap() else "UMAP is not installed",
     }
     return Recipe(options, reasons)
 
@@ -93,6 +94,11 @@ def best(images: Source, n_training: int) -> Recipe:
 def choose(name: str, images: Source, n_training: int) -> Recipe:
     """Return the options of a recipe for these images."""
     return {"best": best}[name](images, n_training)
+
+
+def has_umap() -> bool:
+    """Say whether maps can be drawn by UMAP here."""
+    return find_spec("umap") is not None
 
 
 def _views_for(images: Source) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from caescope.model.options import parse_options
 from caescope.parsing import parse_integer
 
 MOST_MAPPED = 10_000  # images whose map the clusters are found on
-SLOWER = 4  # times lower is the learning rate than that of training
+SLOWER = 2  # times lower is the learning rate than that of training
 PERPLEXITY = 40
 
 
@@ -99,7 +99,7 @@ def refine(
     start : Start
         From `find_start` of the latents of the same images.
     epochs, batch_size, callbacks, checkpoint
-        As in ``cae.model.fit``; the learning rate is a quarter of that of training.
+        As in ``cae.model.fit``; the learning rate is half of that of training.
 
     Returns
     -------

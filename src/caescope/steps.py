@@ -1,6 +1,7 @@
 """The steps of a run, each from what the one before returned."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,22 @@ from caescope.data.opening import Source
 from caescope.data.subset import Subset
 from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
+from caescope.recipes import choose
 from caescope.refining import find_start, refine
 from caescope.run_options import RunOptions
 
 BLOCK_IMAGES = 256  # that are encoded at a time
+
+
+def choose_options(
+    options: RunOptions, images: Source, n_training: int, given: Mapping[str, Any], stages: Stages
+) -> tuple[RunOptions, dict[str, str]]:
+    """Return the options with what their recipe chooses for these images and nobody gave, and the reasons."""
+    if options.recipe is None:
+        return options, {}
+    recipe = choose(options.recipe, images, n_training).without(given)
+    stages.say(f"recipe {options.recipe}:{recipe}")
+    return replace(options, **recipe.options), recipe.reasons
 
 
 def train(
@@ -66,9 +79,9 @@ def gather(
 
 
 def epochs_of_gathering(options: RunOptions) -> int:
-    """Return for how many epochs latents gather: a fifth of those of training."""
+    """Return for how many epochs latents gather: half of those of training."""
     assert options.epochs is not None  # filled in by resolve
-    return max(1, round(options.epochs / 5))
+    return max(1, round(options.epochs / 2))
 
 
 def _gathered(cae: CAE, training: Any, options: RunOptions, checkpoint: Path, callbacks=()):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from caescope.model.objectives.base import Outcome
 from caescope.model.objectives.invariant import Invariant, compare_views
 
-CLUSTERS = 1.0  # what the divergence counts for, beside 1 for the reconstruction's share
+CLUSTERS = 0.3  # what the divergence counts for, beside 1 for the reconstruction's share
 
 
 class Clustered(Invariant):
