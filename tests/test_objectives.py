@@ -61,9 +61,8 @@ def test_invariant_is_reconstruction_and_vicreg_as_written_down(images):
     views = Views(shift=0.2)
     cae = new("invariant", views=views, objective_weight=3)
     found = outcome(cae, images, 7)
-    generator = torch.Generator().manual_seed(7)
-    pair = [cae.encoder.predict(views(torch.from_numpy(images), generator).numpy()) for _ in range(2)]
-    agreement, narrow, overlap = vicreg(*pair)
+    view = views(torch.from_numpy(images), torch.Generator().manual_seed(7)).numpy()
+    agreement, narrow, overlap = vicreg(cae.encoder.predict(images), cae.encoder.predict(view))
     share = cae.model.evaluate(images) / np.mean((images - images.mean(0)) ** 2)
     assert found.loss.item() == pytest.approx(share + 3 * (agreement + narrow + 0.2 * overlap), rel=1e-4)
     assert found.parts["agreement_loss"].item() == pytest.approx(agreement, rel=1e-4)
@@ -75,7 +74,7 @@ def test_agreement_counts_for_less_and_less(images):
     shares = [outcome(cae, images, progress=progress).loss.item() for progress in (0, 0.5, 1)]
     unweighted = outcome(new("invariant", objective_weight=0), images).loss.item()
     weighed = np.array(shares) - unweighted
-    np.testing.assert_allclose(weighed / weighed[0], [1, 0.5625, 0.125], rtol=1e-3)
+    np.testing.assert_allclose(weighed / weighed[0], [1, 0.54, 0.08], rtol=1e-3)
 
 
 def test_variational_divergence_is_that_of_normal_distributions(images):
@@ -177,7 +176,9 @@ def test_invariant_brings_views_together_and_plain_reconstruction_does_not(rng):
     apart = {}
     for objective in ("reconstruction", "invariant"):
         views = Views(shift=0.15) if objective == "invariant" else None
-        cae = CAE((12, 12, 1), 3, [8], seed=0, objective=objective, views=views, precision="float32")
+        weight = 6 if objective == "invariant" else None
+        given = {"objective": objective, "objective_weight": weight, "views": views}
+        cae = CAE((12, 12, 1), 3, [8], seed=0, precision="float32", **given)
         cae.model.fit(spots, epochs=30, batch_size=64, verbose=0)
         here, there = cae.encoder.predict(spots), cae.encoder.predict(moved)
         apart[objective] = np.mean((here - there) ** 2) / np.mean((here - here[::-1]) ** 2)

@@ -265,7 +265,9 @@ def test_there_is_a_block_for_each_stage():
     assert [block.first.num_channels for block in module.decoder.refinements] == [4, 3, 2]
 
 
-@pytest.mark.parametrize(("kernel", "pool", "expected"), [(3, 2, (3, 3)), (3, 4, (4, 4)), ((1, 5), 2, (2, 5))])
+@pytest.mark.parametrize(
+    ("kernel", "pool", "expected"), [(3, 2, (3, 3)), (3, 4, (4, 4)), ((1, 5), 2, (2, 5))]
+)
 def test_no_pixel_is_stepped_over(kernel, pool, expected):
     options = parse_options((16, 16, 1), 4, [3], kernel, pool=pool, architecture="residual")
     encoder = new_autoencoder(options, seed=0).encoder

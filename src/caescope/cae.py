@@ -45,10 +45,10 @@ class CAE:
         rebuild better and take longer.
     objective : {"reconstruction", "denoising", "invariant", "variational"}
         What training minimises: the loss of the reconstruction; that of distorted images against the images
-        themselves; that and how far latents of two distorted views of an image lie apart (VICReg); or that
+        themselves; that and how far latents of an image and of a distorted view lie apart (VICReg); or that
         and what latents tell beyond a normal distribution (beta-VAE).
     objective_weight : float, optional
-        What the second term of the last two counts for; for "variational" it is beta. 1 by default.
+        What the second term of the last two counts for; for "variational" it is beta. By default 3 and 1.
     views : {"digits", "natural", "histology", "noise"}, mapping or `caescope.views.Views`, optional
         How images are distorted for "denoising" (by default "noise") and "invariant" (by default "digits" in
         grey and "natural" in colour).

@@ -41,7 +41,7 @@ LIBRARY = 65 * MIB  # kernels and buffers of PyTorch, once a network has learned
 PER_WEIGHT = 11 * FLOAT  # what a checkpoint holds and its content as it is written, and the gradient
 # Pictures as large as the network's largest that are held at a time, for each image that is learned from
 LEARNING, VALIDATING = {"plain": 5, "residual": 10}, 2
-VIEWS = 2  # that an objective which compares views encodes beside the image, without decoding them
+VIEW = 0.5  # of that for the view that some objectives encode beside the image, and do not decode
 UNRETURNED = 60  # blocks of images, at most, that the C library's allocator keeps for itself
 PER_NEIGHBOUR = 66  # bytes for each image and neighbour of t-SNE's graph while it is made
 MAPPING = {"tsne": 90 * MIB, "pca": 0, "umap": 240 * MIB, "pacmap": 130 * MIB}  # what a map imports
@@ -261,7 +261,7 @@ class _Job:
             read = self.split("train", "validation") * self.image
         else:
             read = min(AHEAD * count_cores() * batch, self.split("train")) * self.image
-        held = LEARNING[self.network.architecture] * (1 + VIEWS / 2 * seen.couples_images)
+        held = LEARNING[self.network.architecture] * (1 + VIEW * seen.couples_images)
         pictures = (held * part + VALIDATING * validated) * self.largest()
         return LIBRARY + PER_WEIGHT * self.weights + pictures + batch * FLOAT * self.values + read
 

@@ -66,7 +66,7 @@ def best(images: Source, n_training: int) -> Recipe:
     views, why_views = _views_for(images)
     size = f"images of {height} × {width} pixels"
     batch_size = max(16, min(256, n_training // 8))
-    steps = 1000 if is_large else 3000
+    steps = 1000 if is_large else 3300
     epochs = max(8, -(-steps // -(-n_training // batch_size)))
     options = {
         "objective": "invariant",
@@ -79,7 +79,7 @@ def best(images: Source, n_training: int) -> Recipe:
         "map": "umap" if has_umap() else "tsne",
     }
     reasons = {
-        "objective": "latents that two distorted views of an image share say what is there, not where",
+        "objective": "latents that an image and a distorted view of it share say what is there",
         "views": why_views,
         "architecture": "blocks with normalisation rebuild better and bring views closer together",
         "filters": f"{size} leave little to flatten after so many stages",

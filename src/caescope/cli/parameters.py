@@ -145,10 +145,10 @@ training_options = _group(
         type=click.Choice(["reconstruction", "denoising", "invariant", "variational"]),
         default="reconstruction",
         show_default=True,
-        help="What training minimises; invariant gives two distorted views of an image the same latents.",
+        help="What training minimises; invariant gives a distorted view the latents of its image.",
     ),
     click.option(
-        "--objective-weight", type=float, help="Of what invariant and variational add.  [default: 1]"
+        "--objective-weight", type=float, help="Of what they add.  [default: invariant 3, variational 1]"
     ),
     click.option(
         "--views",

@@ -9,7 +9,7 @@ from caescope.views.distortions import COLOURS, Views
 from caescope.views.strengths import shown
 
 PRESETS = {
-    "digits": Views(turn=10, scale=0.1, shear=0.13, shift=0.05, elastic=0.03, outside="zeros"),
+    "digits": Views(turn=18, scale=0.18, shear=0.24, shift=0.1, elastic=0.045, outside="zeros"),
     "natural": Views(crop=0.5, flip=True, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
     "histology": Views(
         turn=10,

@@ -30,13 +30,13 @@ class Clustered(Invariant):
         self.centres = nn.Parameter(torch.tensor(centres))
 
     def forward(self, images, targets, generator, progress) -> Outcome:
-        views = [self.views(images, generator) for _ in range(2)]
-        latents, *pair = (self.encode(x) for x in (images, *views))  # (n, latent_features)
+        latents = self.encode(images)  # (n, latent_features)
+        of_view = self.encode(self.views(images, generator))  # the same
         reconstruction, share = self.reconstruct(latents, targets)
-        agreement, regularity = compare_views(*pair)
-        belonging, of_view = (log_belonging(z, self.centres) for z in (latents, pair[0]))  # (n, k)
-        goal = sharpened(belonging.detach().exp())
-        divergence = sum(F.kl_div(q, goal, reduction="batchmean") for q in (belonging, of_view)) / 2
+        agreement, regularity = compare_views(latents, of_view)
+        belongings = [log_belonging(z, self.centres) for z in (latents, of_view)]  # (n, k) each
+        goal = sharpened(belongings[0].detach().exp())
+        divergence = sum(F.kl_div(q, goal, reduction="batchmean") for q in belongings) / 2
         loss = share + self.weight_at(1) * (agreement + regularity) + CLUSTERS * divergence
         parts = {
             "reconstruction_loss": reconstruction,
