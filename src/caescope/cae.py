@@ -48,7 +48,7 @@ class CAE:
         themselves; that and how far latents of an image and of a distorted view lie apart (VICReg); or that
         and what latents tell beyond a normal distribution (beta-VAE).
     objective_weight : float, optional
-        What the second term of the last two counts for; for "variational" it is beta. By default 3 and 1.
+        What the second term of the last two counts for; for "variational" it is beta. By default 2.5 and 1.
     views : {"digits", "natural", "histology", "noise"}, mapping or `caescope.views.Views`, optional
         How images are distorted for "denoising" (by default "noise") and "invariant" (by default "digits" in
         grey and "natural" in colour).

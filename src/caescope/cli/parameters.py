@@ -148,7 +148,7 @@ training_options = _group(
         help="What training minimises; invariant gives a distorted view the latents of its image.",
     ),
     click.option(
-        "--objective-weight", type=float, help="Of what they add.  [default: invariant 3, variational 1]"
+        "--objective-weight", type=float, help="Of what they add.  [default: invariant 2.5, variational 1]"
     ),
     click.option(
         "--views",

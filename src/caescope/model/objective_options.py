@@ -9,7 +9,7 @@ from caescope.views import Views, parse_views
 OBJECTIVES: dict[str, float | None] = {
     "reconstruction": None,
     "denoising": None,
-    "invariant": 3.0,
+    "invariant": 2.5,
     "variational": 1.0,
 }
 # By what those that distort images do so by default, in grey and in colour

@@ -7,7 +7,8 @@ from caescope.model.objectives.base import Objective, Outcome
 
 COVARIANCE = 0.2  # what the covariances count for, beside 1 for the agreement and 1 for the variances
 TINY = 1e-4
-AT_THE_END = 0.08  # of the weight that there was at first
+FEWEST = 16  # images, such as an epoch's last; fewer say nothing about deviations
+AT_THE_END = 0.05  # of the weight that there was at first
 
 
 class Invariant(Objective):
@@ -40,6 +41,8 @@ def compare_views(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tens
     batch is kept above 1, and latents are kept from telling the same.
     """
     first, second = (latents.flatten(1).float() for latents in (first, second))
+    if len(first) < FEWEST:
+        return F.mse_loss(first, second), first.new_zeros(())
     regularity = sum(_narrowness(z) + COVARIANCE * _covariance(z) for z in (first, second)) / 2
     return F.mse_loss(first, second), regularity  # pyright: ignore[reportReturnType]
 
@@ -52,5 +55,5 @@ def _narrowness(latents: torch.Tensor) -> torch.Tensor:
 def _covariance(latents: torch.Tensor) -> torch.Tensor:
     """Return the squared covariances of different latents, summed and divided by their number."""
     centred = latents - latents.mean(0)
-    covariance = centred.T @ centred / max(len(latents) - 1, 1)
+    covariance = centred.T @ centred / (len(latents) - 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / covariance.shape[1]
