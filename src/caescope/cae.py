@@ -53,7 +53,7 @@ class CAE:
         How images are distorted for "denoising" (by default "noise") and "invariant" (by default "digits" in
         grey and "natural" in colour).
     learning_rate : float, optional
-        The peak of the one-cycle schedule; by default the optimizer's own.
+        The peak of the one-cycle schedule; by default the optimizer's own, or half of it for "residual".
     seed : int, optional
         Of the first weights and the order of the images; by default a new one every time.
     device : str

@@ -63,32 +63,44 @@ def best(images: Source, n_training: int) -> Recipe:
     """
     height, width, _ = images.shape
     is_large = min(height, width) >= LARGE
-    views, why_views = _views_for(images)
     size = f"images of {height} × {width} pixels"
     batch_size = max(16, min(256, n_training // 8))
     steps = 1000 if is_large else 3300
     epochs = max(8, -(-steps // -(-n_training // batch_size)))
-    options = {
-        "objective": "invariant",
-        "views": views,
-        "architecture": "residual",
-        "filters": (16, 32, 64) if is_large else (16, 32),
-        "latent_features": 64 if is_large else 20,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "map": "umap" if has_umap() else "tsne",
+    chosen = {
+        **_objective_for(images, is_large),
+        "architecture": ("residual", "blocks with normalisation rebuild better from few latents"),
+        "filters": (
+            (16, 32, 64) if is_large else (16, 32),
+            f"{size} leave little to flatten after so many stages",
+        ),
+        "latent_features": (64, f"{size} need more than 20") if is_large else (20, f"20 tell {size}"),
+        "batch_size": (batch_size, "deviations over a batch need many images, and training many batches"),
+        "epochs": (
+            epochs,
+            f"{n_training:,} train images make {epochs * -(-n_training // batch_size):,} steps",
+        ),
+        "map": ("umap", "UMAP keeps groups apart and is installed")
+        if has_umap()
+        else ("tsne", "UMAP is not installed"),
     }
-    reasons = {
-        "objective": "latents that an image and a distorted view of it share say what is there",
-        "views": why_views,
-        "architecture": "blocks with normalisation rebuild better and bring views closer together",
-        "filters": f"{size} leave little to flatten after so many stages",
-        "latent_features": f"{size} {'need more than 20' if is_large else 'are told by 20'}",
-        "batch_size": "deviations over a batch need many images, and training many batches",
-        "epochs": f"{n_training:,} train images make {epochs * -(-n_training // batch_size):,} steps",
-        "map": "UMAP keeps groups apart and is installed" if has_umap() else "UMAP is not installed",
+    options = {name: value for name, (value, _) in chosen.items()}
+    return Recipe(options, {name: reason for name, (_, reason) in chosen.items()})
+
+
+def _objective_for(images: Source, is_large: bool) -> dict[str, tuple[str, str]]:
+    """Return the objective, and the views where it needs some, each with its reason."""
+    if is_large:
+        return {
+            "objective": (
+                "reconstruction",
+                "on tiles of tissue, agreement between views left less in the latents than this alone",
+            )
+        }
+    return {
+        "objective": ("invariant", "what an image and a distorted view of it share is what it shows"),
+        "views": _views_for(images),
     }
-    return Recipe(options, reasons)
 
 
 def choose(name: str, images: Source, n_training: int) -> Recipe:

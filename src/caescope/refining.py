@@ -16,7 +16,7 @@ from caescope.cae import CAE
 from caescope.callbacks import Checkpoint, History
 from caescope.model.network import BATCH_SIZE
 from caescope.model.objectives.clustered import Clustered
-from caescope.model.optimizers import OPTIMIZERS
+from caescope.model.optimizers import default_rate
 from caescope.model.options import parse_options
 from caescope.parsing import parse_integer
 
@@ -128,7 +128,9 @@ def _gathering(cae: CAE, centers: np.ndarray) -> Iterator[None]:
     model = cae.model
     before = model.objective, model.learning_rate
     model.objective = Clustered(model.module, _with_views(cae), before[0].numbers, centers).to(model.device)
-    model.learning_rate = (before[1] or OPTIMIZERS[cae.options.optimizer][1]) / SLOWER
+    model.learning_rate = (
+        before[1] or default_rate(cae.options.optimizer, cae.options.architecture)
+    ) / SLOWER
     try:
         yield
     finally:

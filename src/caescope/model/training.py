@@ -15,7 +15,7 @@ from caescope.model.checkpoint import Keeper, settings_of
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.objectives import Outcome
-from caescope.model.optimizers import make_optimizer
+from caescope.model.optimizers import default_rate, make_optimizer
 from caescope.model.pairs import Pairs
 from caescope.model.state import TrainingState
 
@@ -57,7 +57,7 @@ def train(
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
         model.objective.parameters(),
-        plan.learning_rate,
+        plan.learning_rate or default_rate(model.options.optimizer, model.options.architecture),
         plan.all_steps(len(training)),
     )
     state = TrainingState(optimizer, schedule, plan.seed, plan.initial_epoch)
