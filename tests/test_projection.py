@@ -1,6 +1,8 @@
 """Maps: PCA against SVD, blobs kept apart, and new images placed where they belong."""
 
 import logging
+import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -325,3 +327,18 @@ def test_neighbours_are_exact_unless_there_are_too_many(monkeypatch, rng, too_ma
     monkeypatch.setattr(openTSNE, "TSNE", Watched)
     TSNEMap(perplexity=5).fit_transform(rng.random((50, 4)))
     assert asked == [expected]
+
+
+@pytest.mark.parametrize("method", ["umap", "pacmap"])
+def test_maps_leave_the_number_of_threads_as_it_was(method):
+    pytest.importorskip(method)
+    code = (
+        "import numpy as np, torch; from caescope.analysis.projection import make_projection\n"
+        "before = torch.get_num_threads()\n"
+        f"fitted = make_projection({method!r}).fit(np.random.default_rng(0).normal(size=(60, 4)))\n"
+        "fitted.transform(np.zeros((3, 4)))\n"
+        "assert torch.get_num_threads() == before, (before, torch.get_num_threads())"
+    )
+    for threads in ("1", "3"):
+        environment = os.environ | {"OMP_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from caescope.analysis.maps import MOST_IMAGES, Map
 from caescope.analysis.pca import pca_start
@@ -142,12 +143,15 @@ def _import_extra(extra: str, package: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the extras' packages tell about themselves: warnings, and PaCMAP's log of its seed."""
+    """Hold back what the extras' packages tell about themselves: warnings, and PaCMAP's log of its seed.
+
+    Numba sets how many threads OpenMP has, for everybody in the process: that is put back afterwards.
+    """
     log = logging.getLogger("pacmap")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(user_api="openmp"):
             warnings.simplefilter("ignore")
             yield
     finally:
