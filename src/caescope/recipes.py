@@ -74,7 +74,7 @@ def best(images: Source, n_training: int) -> Recipe:
             (16, 32, 64) if is_large else (16, 32),
             f"{size} leave little to flatten after so many stages",
         ),
-        "latent_features": (64, f"{size} need more than 20") if is_large else (20, f"20 tell {size}"),
+        "latent_features": (64 if is_large else 20, f"{size} take about so many to rebuild"),
         "batch_size": (batch_size, "deviations over a batch need many images, and training many batches"),
         "epochs": (
             epochs,
