@@ -206,7 +206,7 @@ def test_running_out_of_memory_names_the_batch_size_and_suggests_half(images, er
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(cae.model.module, "forward", fail)
+    monkeypatch.setattr(cae.model.module.encoder, "forward", fail)
     with pytest.raises(TrainingError, match=r"out of memory with batch_size=48\. Use batch_size=24\."):
         getattr(cae.model, job)(images, batch_size=48)
 

@@ -83,9 +83,10 @@ def test_a_batch_that_exceeds_the_cache_is_learned_in_parts(images, monkeypatch,
     def train(cached_bytes) -> tuple[list[float], np.ndarray, int]:
         monkeypatch.setattr(memory, "CACHED_BYTES", cached_bytes)
         cae, sizes = new(precision="float32", optimizer=optimizer), []
-        cae.model.module.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+        cae.encoder.module.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
         history = cae.model.fit(images, epochs=2, batch_size=16, verbose=0)
-        return history.history["loss"], cae.encoder.predict(images), max(sizes)
+        learned = max(sizes)
+        return history.history["loss"], cae.encoder.predict(images), learned
 
     whole, parts = train(2**24), train(3 * 4 * 8 * 8 * 4)
     assert (whole[2], parts[2]) == (16, 3)
