@@ -87,6 +87,16 @@ def test_a_last_batch_of_few_images_does_not_count_deviations(images, n_images):
     assert found.loss.item() == pytest.approx(share + 2.5 * found.parts["agreement_loss"].item(), rel=1e-3)
 
 
+def test_a_last_batch_of_few_images_pulls_no_harder_than_others(images):
+    cae = new("invariant", objective_weight=0)
+    pulls = []
+    for part in (images, images[:1]):
+        cae.model.objective.zero_grad()
+        outcome(cae, part).loss.backward()
+        pulls.append(sum(w.grad.square().sum() for w in cae.model.module.parameters() if w.grad is not None))
+    assert pulls[1] < 25 * pulls[0]  # the image's own floor would be none, and its pull without bound
+
+
 def test_agreement_counts_for_less_and_less(images):
     cae = new("invariant", objective_weight=4)
     shares = [outcome(cae, images, progress=progress).loss.item() for progress in (0, 0.5, 1)]

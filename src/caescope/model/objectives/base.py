@@ -12,6 +12,8 @@ from caescope.model.options import Options
 from caescope.views import Views
 
 SMALLEST_FLOOR = 1e-4  # or images that are all alike would count without limit
+FEWEST = 16  # images, such as an epoch's last; fewer say nothing about how images differ
+USUAL_FLOOR = 0.05  # what the mean image is off by in collections of all kinds, for batches that cannot tell
 
 
 @dataclass(frozen=True)
@@ -91,4 +93,5 @@ class Objective(nn.Module, ABC):
         """
         loss = self.loss_of(self.decode(latents), targets)
         mean_image = targets.mean(0, keepdim=True).expand_as(targets)
-        return loss, loss / self.loss_of(mean_image, targets).clamp(min=SMALLEST_FLOOR)
+        floor = self.loss_of(mean_image, targets) if len(targets) >= FEWEST else loss.new_tensor(USUAL_FLOOR)
+        return loss, loss / floor.clamp(min=SMALLEST_FLOOR)

@@ -3,11 +3,10 @@
 import torch
 from torch.nn import functional as F
 
-from caescope.model.objectives.base import Objective, Outcome
+from caescope.model.objectives.base import FEWEST, Objective, Outcome
 
 COVARIANCE = 0.2  # what the covariances count for, beside 1 for the agreement and 1 for the variances
 TINY = 1e-4
-FEWEST = 16  # images, such as an epoch's last; fewer say nothing about deviations
 AT_THE_END = 0.05  # of the weight that there was at first
 
 
