@@ -89,10 +89,3 @@ def test_a_run_by_recipe_writes_what_was_chosen_and_why(tmp_path, rng):
     shuffled = run(images, tmp_path / "again", labels=labels[rng.permutation(60)], refine=3, **given)
     same = [(folder.path / "model" / "encoder.h5").read_bytes() for folder in (result, shuffled)]
     assert same[0] == same[1]
-
-
-def test_large_images_are_asked_for_nothing_but_themselves():
-    options = best(of_colour(PINK, n=4, size=64), 4).options
-    assert options["objective"] == "reconstruction"
-    assert "views" not in options
-    parse_run_options(options)

@@ -68,7 +68,8 @@ def best(images: Source, n_training: int) -> Recipe:
     steps = 1000 if is_large else 3300
     epochs = max(8, -(-steps // -(-n_training // batch_size)))
     chosen = {
-        **_objective_for(images, is_large),
+        "objective": ("invariant", "what an image and a distorted view of it share is what it shows"),
+        "views": _views_for(images),
         "architecture": ("residual", "blocks with normalisation rebuild better from few latents"),
         "filters": (
             (16, 32, 64) if is_large else (16, 32),
@@ -86,21 +87,6 @@ def best(images: Source, n_training: int) -> Recipe:
     }
     options = {name: value for name, (value, _) in chosen.items()}
     return Recipe(options, {name: reason for name, (_, reason) in chosen.items()})
-
-
-def _objective_for(images: Source, is_large: bool) -> dict[str, tuple[str, str]]:
-    """Return the objective, and the views where it needs some, each with its reason."""
-    if is_large:
-        return {
-            "objective": (
-                "reconstruction",
-                "on tiles of tissue, agreement between views left less in the latents than this alone",
-            )
-        }
-    return {
-        "objective": ("invariant", "what an image and a distorted view of it share is what it shows"),
-        "views": _views_for(images),
-    }
 
 
 def choose(name: str, images: Source, n_training: int) -> Recipe:
