@@ -54,10 +54,10 @@ def test_latents_gather_more_than_by_training_on_and_images_are_still_rebuilt(tr
     cae, images, labels = trained
     weights, objective = cae.model.get_weights(), cae.model.objective
     before, error = cae.encoder.predict(images), cae.model.evaluate(images)
-    cae.model.fit(images, epochs=10, batch_size=128, verbose=0)
+    cae.model.fit(images, epochs=20, batch_size=128, verbose=0)
     without = compare_gathering(before, cae.encoder.predict(images), 10, labels)
     cae.model.set_weights(weights)
-    history = refine(cae, images, find_start(before, k=10), epochs=10, batch_size=128)
+    history = refine(cae, images, find_start(before, k=10), epochs=20, batch_size=128)
     found = compare_gathering(before, cae.encoder.predict(images), 10, labels)
     assert found["after"]["silhouette"] > without["after"]["silhouette"] + 0.02
     assert found["after"]["matched"]["nmi"] > without["after"]["matched"]["nmi"]
