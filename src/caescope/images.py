@@ -1,8 +1,12 @@
 """The one place where images from outside are checked and brought into their normal form."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from caescope.errors import DataError
+
+LARGE = 64  # pixels along the shorter side
 
 
 def parse_images(images, name: str = "images") -> np.ndarray:
@@ -91,3 +95,12 @@ def _parse_pixels(images: np.ndarray, name: str) -> np.ndarray:
 def to_float(images: np.ndarray) -> np.ndarray:
     """Return parsed images as float32 in [0, 1]: uint8 is divided by 255, float32 is passed through."""
     return np.divide(images, np.float32(255), dtype=np.float32) if images.dtype == np.uint8 else images
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Tell whether images of shape (height, width, ...) want deeper networks: 64 pixels on the shorter side.
+
+    >>> is_large((28, 28, 1)), is_large((64, 80, 3))
+    (False, True)
+    """
+    return min(shape[:2]) >= LARGE

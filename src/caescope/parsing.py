@@ -1,7 +1,8 @@
-"""Numbers from outside, brought into their normal form."""
+"""Numbers and names from outside, brought into their normal form."""
 
 import operator
 import os
+from collections.abc import Collection
 from typing import Any
 
 from caescope.errors import OptionError
@@ -30,6 +31,24 @@ def parse_integer(value: Any, name: str, least: int = 1, most: int | None = None
     raise OptionError(
         f"{name} must be {bounds}", f"{name}={value!r}", f"Use for example {name}={max(least, 1)}."
     )
+
+
+def parse_choice(value: Any, name: str, known: Collection[str], advice: str) -> str:
+    """Return an option that is one of the known names.
+
+    Raises
+    ------
+    OptionError
+        Listing them, if it is something else.
+
+    Examples
+    --------
+    >>> parse_choice("plain", "architecture", ("plain", "residual"), "Use plain.")
+    'plain'
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise OptionError(f"{name} must be one of {', '.join(known)}", f"{name}={value!r}", advice)
 
 
 def parse_seed(seed: Any) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from caescope.data.opening import Source
-from caescope.errors import OptionError
+from caescope.images import is_large, to_float
+from caescope.parsing import parse_choice
 
 RECIPES = ("best",)
-LARGE = 64  # pixels along the shorter side
 LOOKED_AT = 200  # images whose colours are looked at
 GLASS = 0.9  # pixels lighter than this in all channels are not looked at
 GREENLESS = 0.02  # by how much green is darker than red and blue, at least, in what is stained pink to purple
@@ -44,11 +44,7 @@ class Recipe:
 
 def parse_recipe(name: Any) -> str | None:
     """Return a recipe's name or None, or raise `OptionError`."""
-    if name is None or name in RECIPES:
-        return name
-    raise OptionError(
-        f"recipe must be one of {', '.join(RECIPES)}", f"recipe={name!r}", "Leave it out for the defaults."
-    )
+    return None if name is None else parse_choice(name, "recipe", RECIPES, "Leave it out for the defaults.")
 
 
 def best(images: Source, n_training: int) -> Recipe:
@@ -62,20 +58,20 @@ def best(images: Source, n_training: int) -> Recipe:
         How many of them are trained on.
     """
     height, width, _ = images.shape
-    is_large = min(height, width) >= LARGE
+    large = is_large(images.shape)
     size = f"images of {height} × {width} pixels"
     batch_size = max(16, min(256, n_training // 8))
-    steps = 1000 if is_large else 3300
+    steps = 1000 if large else 3300
     epochs = max(8, -(-steps // -(-n_training // batch_size)))
     chosen = {
         "objective": ("invariant", "what an image and a distorted view of it share is what it shows"),
         "views": _views_for(images),
         "architecture": ("residual", "blocks with normalisation rebuild better from few latents"),
         "filters": (
-            (16, 32, 64) if is_large else (16, 32),
+            (16, 32, 64) if large else (16, 32),
             f"{size} leave little to flatten after so many stages",
         ),
-        "latent_features": (64 if is_large else 20, f"{size} take about so many to rebuild"),
+        "latent_features": (64 if large else 20, f"{size} take about so many to rebuild"),
         "batch_size": (batch_size, "deviations over a batch need many images, and training many batches"),
         "epochs": (
             epochs,
@@ -117,8 +113,7 @@ def _views_for(images: Source) -> tuple[str, str]:
 def _stained(images: Source) -> float:
     """Return the share of images that are pink to purple where they are not white: green is darkest there."""
     rows = np.unique(np.linspace(0, len(images) - 1, LOOKED_AT).astype(int))
-    pixels = images.read(rows)
-    pixels = pixels / 255 if pixels.dtype == np.uint8 else pixels
+    pixels = to_float(images.read(rows))
     tissue = (pixels.min(-1, keepdims=True) < GLASS).astype(np.float32)  # (n, height, width, 1)
     means = (pixels * tissue).sum((1, 2)) / np.maximum(tissue.sum((1, 2)), 1)  # (n, 3)
     return float((means[:, 1] + GREENLESS <= means[:, [0, 2]].min(1)).mean())

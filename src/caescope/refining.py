@@ -17,8 +17,7 @@ from caescope.callbacks import Checkpoint, History
 from caescope.model.network import BATCH_SIZE
 from caescope.model.objectives.clustered import Clustered
 from caescope.model.optimizers import default_rate
-from caescope.model.options import parse_options
-from caescope.parsing import parse_integer
+from caescope.model.options import Options, parse_options
 
 MOST_MAPPED = 10_000  # images whose map the clusters are found on
 SLOWER = 2  # times lower is the learning rate than that of training
@@ -47,10 +46,7 @@ class Start:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what metrics.json says of it."""
-        if self.chosen is None:
-            return {"k": self.k, "chosen": False}
-        curve = {"k": self.chosen.ks, "silhouette": self.chosen.silhouettes}
-        return {"k": self.k, "chosen": True, "silhouette_curve": curve}
+        return {"k": self.k, "chosen": False} | (self.chosen.as_dict() if self.chosen else {})
 
 
 def find_start(latents, k: int | None = None, seed: int = 0) -> Start:
@@ -73,7 +69,7 @@ def find_start(latents, k: int | None = None, seed: int = 0) -> Start:
     rows = np.random.default_rng(seed).permutation(len(table))[:MOST_MAPPED]
     points = make_projection("tsne", PERPLEXITY, seed).fit_transform(table[rows])
     chosen = choose_k(points, seed=seed) if k is None else None
-    labels = kmeans(points, chosen.k if chosen else parse_integer(k, "k", 1), seed).labels
+    labels = kmeans(points, chosen.k if chosen else k, seed).labels  # pyright: ignore[reportArgumentType]
     centers = [np.median(table[rows[labels == i]], axis=0) for i in range(labels.max() + 1)]
     return Start(np.array(centers, np.float32), chosen)
 
@@ -137,7 +133,7 @@ def _gathering(cae: CAE, centers: np.ndarray) -> Iterator[None]:
         model.objective, model.learning_rate = before
 
 
-def _with_views(cae: CAE):
+def _with_views(cae: CAE) -> Options:
     """Return the options with views and a weight of their agreement, where the objective has none."""
     options = cae.options
     if options.objective == "invariant":

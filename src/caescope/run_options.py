@@ -6,6 +6,7 @@ from typing import Any
 from caescope.analysis.subject import JudgingOptions, parse_judging_options
 from caescope.cae import CAE, parse_device, parse_learning_rate
 from caescope.errors import OptionError
+from caescope.images import is_large
 from caescope.model.network import BATCH_SIZE
 from caescope.model.options import Options
 from caescope.model.precision import parse_precision
@@ -15,7 +16,6 @@ from caescope.recipes import parse_recipe
 OVERLAY = ("cluster", "error")
 FEWEST_EPOCHS = 5
 FEWEST_STEPS = {"small": 5000, "large": 2000}  # fewer, and PCA rebuilds small images better
-LARGE_IMAGE = 64
 # What `caescope.model.options.Options` is made of beside the images' shape
 NETWORK = tuple(field.name for field in fields(Options) if field.name != "input_shape")
 
@@ -96,11 +96,11 @@ class RunOptions:
     def resolve(self, image_shape: tuple[int, int, int], n_images: int) -> "RunOptions":
         """Return the options with the defaults for so many train images of this shape filled in."""
         steps = -(-n_images // self.batch_size)
-        is_large = min(image_shape[:2]) >= LARGE_IMAGE
-        fewest = FEWEST_STEPS["large" if is_large else "small"]
+        large = is_large(image_shape)
+        fewest = FEWEST_STEPS["large" if large else "small"]
         return replace(
             self,
-            filters=self.filters or ((8, 16, 32) if is_large else (8, 16)),
+            filters=self.filters or ((8, 16, 32) if large else (8, 16)),
             epochs=self.epochs or max(FEWEST_EPOCHS, -(-fewest // steps)),
             precision=parse_precision(self.precision, parse_device(self.device)),
         )

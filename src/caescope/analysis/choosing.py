@@ -36,6 +36,10 @@ class ChosenK:
     ks: list[int]
     silhouettes: list[float]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what metrics.json says of it."""
+        return {"chosen": True, "silhouette_curve": {"k": self.ks, "silhouette": self.silhouettes}}
+
 
 def choose_k(points, ks: Iterable[int] | None = None, seed: int = 0) -> ChosenK:
     """Return the number of clusters at which KMeans cuts points best, by the mean silhouette.

@@ -21,8 +21,7 @@ def find_clusters(spaces: Spaces, options: JudgingOptions) -> tuple[Clusters, di
     if k is None and options.cluster_method != "hdbscan":
         chosen = choose_k(spaces["map"], seed=options.seed)
         k = chosen.k
-        curve = {"k": chosen.ks, "silhouette": chosen.silhouettes}
-        facts |= {"chosen": True, "silhouette_curve": curve}
+        facts |= chosen.as_dict()
     clusters = cluster_points(spaces["map"], options.cluster_method, k or 1, options.seed)
     return clusters, facts | _describe(clusters, spaces, options.seed)
 

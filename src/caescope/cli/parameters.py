@@ -34,24 +34,17 @@ class Pair(Integers):
 
 
 class IntegerOr(click.ParamType):
-    """An integer, or one word that means None."""
+    """An integer, or one word and what it means: None, unless something else is said."""
 
-    def __init__(self, word: str):
-        self.word, self.name = word, f"n|{word}"
+    def __init__(self, word: str, meaning: str | None = None):
+        self.word, self.name, self.meaning = word, f"n|{word}", meaning
 
     def convert(self, value, param, ctx):
-        if value is None or isinstance(value, int) or value.lower() == self.word:
-            return value if isinstance(value, int) else None
+        if value is None or isinstance(value, int):
+            return value
+        if value.lower() == self.word:
+            return self.meaning
         return click.INT.convert(value, param, ctx)
-
-
-class IntegerOrAuto(click.ParamType):
-    """An integer, or the word auto, which stays what it is."""
-
-    name = "n|auto"
-
-    def convert(self, value, param, ctx):
-        return value if value == "auto" or isinstance(value, int) else click.INT.convert(value, param, ctx)
 
 
 def _split_names(_context, _parameter, value: str | None) -> tuple[str, ...] | None:
@@ -220,7 +213,7 @@ models_option = click.option(
 )
 refine_option = click.option(
     "--refine",
-    type=IntegerOrAuto(),
+    type=IntegerOr("auto", meaning="auto"),
     help="Let latents gather in so many clusters after training; auto takes as many as a map shows best.",
 )
 recipe_option = click.option(

@@ -5,8 +5,9 @@ from collections import deque
 
 import torch
 
+from caescope.model.objectives.base import FEWEST
+
 WATCHED = 512  # images; the latest, since latents change while the network learns
-FEWEST = 16  # images; of fewer, some latent is alike by chance
 ROUNDING = 1e-5  # of a latent's size; what differs by less is the same in float32
 
 

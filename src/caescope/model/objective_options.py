@@ -3,6 +3,7 @@
 from typing import Any
 
 from caescope.errors import OptionError
+from caescope.parsing import parse_choice
 from caescope.views import Views, parse_views
 
 # name: what its second term counts for by default, where it has one
@@ -18,13 +19,7 @@ VIEWS = {"denoising": ("noise", "noise"), "invariant": ("digits", "natural")}
 
 def parse_objective(name) -> str:
     """Return the objective's name, or raise `OptionError` listing the known ones."""
-    if isinstance(name, str) and name in OBJECTIVES:
-        return name
-    raise OptionError(
-        f"objective must be one of {', '.join(OBJECTIVES)}",
-        f"objective={name!r}",
-        'Use "reconstruction", the default.',
-    )
+    return parse_choice(name, "objective", OBJECTIVES, 'Use "reconstruction", the default.')
 
 
 def parse_weight(weight, objective: str) -> float | None:

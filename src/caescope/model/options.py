@@ -10,7 +10,7 @@ from caescope.errors import OptionError
 from caescope.model.losses import parse_loss
 from caescope.model.objective_options import parse_objective, parse_views_of, parse_weight
 from caescope.model.optimizers import parse_optimizer
-from caescope.parsing import parse_integer
+from caescope.parsing import parse_choice, parse_integer
 from caescope.views import Views, name_of
 
 Pair = tuple[int, int]
@@ -129,8 +129,18 @@ def parse_options(
         optimizer=parse_optimizer(optimizer),
         pool=_pair("pool", pool),
         stride=_pair("stride", stride),
-        latent_activation=_parse_activation(latent_activation),
-        architecture=_parse_architecture(architecture),
+        latent_activation=parse_choice(
+            latent_activation,
+            "latent_activation",
+            LATENT_ACTIVATIONS,
+            'Use "linear", the default: a ReLU there loses variables.',
+        ),
+        architecture=parse_choice(
+            architecture,
+            "architecture",
+            ARCHITECTURES,
+            'Use "plain", the default, or "residual" for better reconstructions in about twice the time.',
+        ),
         objective=objective,
         objective_weight=parse_weight(objective_weight, objective),
         views=parse_views_of(objective, views, shape[2]),
@@ -159,26 +169,6 @@ def _check_objective(options: Options) -> Options:
         'objective="variational" needs a number of latents and latent_activation="linear"',
         f"latent_features={options.latent_features}, latent_activation={options.latent_activation!r}",
         'Use them, or objective="reconstruction".',
-    )
-
-
-def _parse_activation(name) -> str:
-    if name in LATENT_ACTIVATIONS:
-        return name
-    raise OptionError(
-        f"latent_activation must be one of {', '.join(LATENT_ACTIVATIONS)}",
-        f"latent_activation={name!r}",
-        'Use "linear", the default: a ReLU there loses variables.',
-    )
-
-
-def _parse_architecture(name) -> str:
-    if name in ARCHITECTURES:
-        return name
-    raise OptionError(
-        f"architecture must be one of {', '.join(ARCHITECTURES)}",
-        f"architecture={name!r}",
-        'Use "plain", the default, or "residual" for better reconstructions in about twice the time.',
     )
 
 

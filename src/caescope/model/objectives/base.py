@@ -58,7 +58,7 @@ class Objective(nn.Module, ABC):
 
     def __init__(self, network: Autoencoder, options: Options, numbers: torch.dtype):
         super().__init__()
-        self.network, self.options, self.numbers = network, options, numbers
+        self.network, self.numbers = network, numbers
         self.loss_of = LOSSES[options.lossfn]
         self.views, self.weight = options.views or Views(), options.objective_weight or 0.0
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from caescope.model.objectives.base import Outcome
-from caescope.model.objectives.invariant import Invariant, compare_views
+from caescope.model.objectives.invariant import Invariant
 
 CLUSTERS = 0.3  # what the divergence counts for, beside 1 for the reconstruction's share
 
@@ -19,36 +19,30 @@ class Clustered(Invariant):
 
     Parameters
     ----------
-    centres : numpy.ndarray, shape (k, latent_features), float32
+    centers : numpy.ndarray, shape (k, latent_features), float32
         Where the clusters are at first.
 
     Source: Xie, Girshick and Farhadi (2016), DEC; Guo et al. (2017), IDEC; Guo et al. (2018), DEC-DA.
     """
 
-    def __init__(self, network, options, numbers, centres: np.ndarray):
+    def __init__(self, network, options, numbers, centers: np.ndarray):
         super().__init__(network, options, numbers)
-        self.centres = nn.Parameter(torch.tensor(centres))
+        self.centers = nn.Parameter(torch.tensor(centers))
 
     def forward(self, images, targets, generator, progress) -> Outcome:
-        latents = self.encode(images)  # (n, latent_features)
-        of_view = self.encode(self.views(images, generator))  # the same
-        reconstruction, share = self.reconstruct(latents, targets)
-        agreement, regularity = compare_views(latents, of_view)
-        belongings = [log_belonging(z, self.centres) for z in (latents, of_view)]  # (n, k) each
+        # Agreement counts for what it counts when training ends
+        plain, of_view = self.compare(images, targets, generator, progress=1)
+        belongings = [log_belonging(z, self.centers) for z in (plain.latents, of_view)]  # (n, k) each
         goal = sharpened(belongings[0].detach().exp())
-        divergence = sum(F.kl_div(q, goal, reduction="batchmean") for q in belongings) / 2
-        loss = share + self.weight_at(1) * (agreement + regularity) + CLUSTERS * divergence
-        parts = {
-            "reconstruction_loss": reconstruction,
-            "agreement_loss": agreement,
-            "cluster_loss": divergence,
-        }
-        return Outcome(loss, latents, parts)  # pyright: ignore[reportArgumentType]
+        first, second = (F.kl_div(q, goal, reduction="batchmean") for q in belongings)
+        divergence = (first + second) / 2
+        parts = plain.parts | {"cluster_loss": divergence}
+        return Outcome(plain.loss + CLUSTERS * divergence, plain.latents, parts)
 
 
-def log_belonging(latents: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+def log_belonging(latents: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Return the logarithm of how far each image belongs to each centre, (n, k); rows sum to 1 before it."""
-    distances = (latents.flatten(1).float()[:, None] - centres).square().sum(2)  # (n, k)
+    distances = (latents.flatten(1).float()[:, None] - centers).square().sum(2)  # (n, k)
     return torch.log_softmax(-torch.log1p(distances), 1)
 
 

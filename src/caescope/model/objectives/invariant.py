@@ -21,12 +21,17 @@ class Invariant(Objective):
     couples_images = True
 
     def forward(self, images, targets, generator, progress) -> Outcome:
+        return self.compare(images, targets, generator, progress)[0]
+
+    def compare(self, images, targets, generator, progress) -> tuple[Outcome, torch.Tensor]:
+        """Return what becomes of images, and the latents of the view that they were compared with."""
         latents = self.encode(images)  # (n, latent_features)
         of_view = self.encode(self.views(images, generator))  # the same
         reconstruction, share = self.reconstruct(latents, targets)
         agreement, regularity = compare_views(latents, of_view)
         loss = share + self.weight_at(progress) * (agreement + regularity)
-        return Outcome(loss, latents, {"reconstruction_loss": reconstruction, "agreement_loss": agreement})
+        parts = {"reconstruction_loss": reconstruction, "agreement_loss": agreement}
+        return Outcome(loss, latents, parts), of_view
 
     def weight_at(self, progress: float) -> float:
         """Return what agreement counts for: less and less, so that training ends with the reconstruction."""
