@@ -223,6 +223,16 @@ recipe_option = click.option(
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 device_option = click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
+workers_options = _group(
+    click.option("--workers", type=int, metavar="N", help="Processes that share the job, through Ray."),
+    click.option(
+        "--address",
+        metavar="ray://HOST:PORT",
+        help="Of a Ray cluster that runs.  [default: RAY_ADDRESS, or this machine]",
+    ),
+    click.option("--gpus-per-worker", type=float, default=0, help="GPUs for each worker; 0.5 shares one."),
+    click.option("--cpus-per-worker", type=int, help="Processors for each worker.  [default: its share]"),
+)
 labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV, Parquet or text file.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier output.")
 resume_option = click.option(

@@ -1,0 +1,116 @@
+"""The Ray cluster that a job runs on: one that is there already, or one of this machine for as long."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from caescope.errors import MissingDependencyError, OptionError
+from caescope.parallel import count_cores
+from caescope.scale.versions import demand_same_versions
+from caescope.scale.workers import Workers
+
+SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns of what will change there
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_DEDUP_LOGS": "1",
+}
+
+
+@contextmanager
+def connected(workers: Workers) -> Iterator[Any]:
+    """Yield the module ``ray``, connected to a cluster that has what the workers need.
+
+    A cluster of this machine is started where there is none, and stopped afterwards. One that the program is
+    connected to already is used as it is.
+
+    Raises
+    ------
+    MissingDependencyError
+        If Ray is not installed.
+    OptionError
+        If the cluster does not answer, is too small, or has other versions than this machine.
+    """
+    ray = import_ray()
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _connect(ray, workers)
+    try:
+        demand_same_versions(ray)
+        _demand_resources(ray, workers)
+        yield ray
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+def cpus_each(ray: Any, workers: Workers) -> int:
+    """Return how many processors a worker has: its share of the cluster's, at least 1."""
+    return workers.cpus_each or max(1, int(ray.cluster_resources().get("CPU", 1)) // workers.number)
+
+
+def import_ray() -> Any:
+    """Return the module ``ray``, told to be quiet."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Several workers need Ray", "no package ray", 'Install it: pip install "caescope[ray]".'
+        ) from error
+    return ray
+
+
+def address_of(workers: Workers) -> str | None:
+    """Return the address of the cluster, or None for one of this machine; RAY_ADDRESS counts, as in Ray."""
+    return workers.address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _connect(ray: Any, workers: Workers) -> None:
+    address = address_of(workers)
+    common = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
+    if address is None:
+        cpus = max(count_cores(), workers.number * (workers.cpus_each or 1))
+        ray.init(num_cpus=cpus, include_dashboard=False, **common)
+        return
+    if address != "auto":
+        _demand_answer(address)
+    try:
+        ray.init(address=address, **common)
+    except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else repr(error)
+        raise _unreachable(address, reason) from error
+
+
+def _demand_answer(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise _unreachable(address, error.strerror or str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> OptionError:
+    return OptionError(
+        "address must be that of a Ray cluster that answers",
+        f"{address}: {reason}",
+        "Check that it runs (ray status) and that its port can be reached from here.",
+    )
+
+
+def _demand_resources(ray: Any, workers: Workers) -> None:
+    """Refuse a job that would wait for ever."""
+    there = ray.cluster_resources()
+    cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
+    needed = workers.number * (workers.cpus_each or 1), workers.number * workers.gpus_each
+    if needed[0] <= cpus and needed[1] <= gpus:
+        return
+    raise OptionError(
+        f"{workers.number} workers must have {needed[0]} processors and {needed[1]:g} GPUs",
+        f"a cluster with {cpus:g} and {gpus:g}",
+        "Ask for fewer workers or fewer GPUs for each, or for a larger cluster.",
+    )
