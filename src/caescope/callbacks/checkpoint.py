@@ -33,6 +33,10 @@ class Checkpoint:
             )
         self.folder, self.seconds = Path(folder), seconds
 
+    def asked(self) -> int:
+        """Return the signal by which another process asked training to stop, or 0."""
+        return 0
+
     @property
     def path(self) -> Path:
         """The file."""

@@ -21,6 +21,7 @@ from caescope.errors import OptionError, TrainingStopped
 from caescope.files import decoding
 from caescope.model.hdf5 import hash_weights
 from caescope.model.state import Arrays, TrainingState
+from caescope.model.team import ALONE, Team
 from caescope.writing import write_atomically
 
 FORMAT_VERSION = 2
@@ -41,8 +42,10 @@ class Keeper:
         settings: dict[str, Any],
         state: TrainingState,
         callbacks: CallbackList,
+        team: Team = ALONE,
     ):
         self.checkpoint, self.settings, self.state, self.callbacks = checkpoint, settings, state, callbacks
+        self.team = team
         self.signal: int | None = None
         self.written = time.monotonic()
 
@@ -56,9 +59,12 @@ class Keeper:
         OptionError
             If it is of another training.
         """
-        if self.checkpoint is None or not self.checkpoint.path.exists():
+        if self.checkpoint is None:
             return None
-        return read_state(self.checkpoint.path, self.settings, self.state)
+        is_there = self.team.leads and self.checkpoint.path.exists()
+        return self.team.told(
+            read_state(self.checkpoint.path, self.settings, self.state) if is_there else None
+        )
 
     def restore(self, kept: Kept | None) -> None:
         """Bring back what `read` returned."""
@@ -66,9 +72,10 @@ class Keeper:
             return
         record, arrays = kept
         with decoding(self.checkpoint.path, "a checkpoint"):
-            pairs = zip(self.callbacks.with_state(), record["callbacks"], strict=True)
-            for i, (callback, state) in enumerate(pairs):
-                callback.set_state(_unpack(state, arrays, f"callback.{i}"))
+            if self.team.leads:
+                pairs = zip(self.callbacks.with_state(), record["callbacks"], strict=True)
+                for i, (callback, state) in enumerate(pairs):
+                    callback.set_state(_unpack(state, arrays, f"callback.{i}"))
         own = {name: array for name, array in arrays.items() if not name.startswith("callback.")}
         self.state.restore(own, record["state"])
 
@@ -87,6 +94,14 @@ class Keeper:
         else:
             self.after_batch()
 
+    def agree(self, model) -> None:
+        """Let all processes of a team stop where one of them is to."""
+        if self.team.size == 1:
+            return
+        asked = self.checkpoint.asked() if self.checkpoint and self.team.leads else 0
+        stopped, number = self.team.largest(int(model.stop_training), asked)
+        model.stop_training, self.signal = bool(stopped), number or self.signal
+
     def between_batches(self) -> None:
         """Write the state and raise `TrainingStopped` if a signal came."""
         if self.signal is None or self.checkpoint is None:
@@ -101,7 +116,7 @@ class Keeper:
 
     def save(self) -> None:
         """Write the state."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self.team.leads:
             return
         arrays = self.state.arrays()
         states = [callback.get_state() for callback in self.callbacks.with_state()]

@@ -22,14 +22,18 @@ def images_at_a_time(options: Options, device: torch.device) -> int:
     return max(1, room // (options.largest_activation * torch.float32.itemsize))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that there is no more memory."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or _CPU_MESSAGE in str(error)
+
+
 @contextmanager
 def batches_of(batch_size: int) -> Iterator[None]:
     """Turn running out of memory into a `TrainingError` that names the batch size and suggests half."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-        if not known and _CPU_MESSAGE not in str(error):
+        if not is_out_of_memory(error):
             raise
         smaller = f"batch_size={batch_size // 2}" if batch_size > 1 else "smaller images or fewer filters"
         came = f"out of memory with batch_size={batch_size}"

@@ -19,6 +19,7 @@ from caescope.model.objectives import new_objective
 from caescope.model.options import Options
 from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
 from caescope.model.summary import summarize
+from caescope.model.team import ALONE, Team
 from caescope.model.training import Plan, mean_loss, train
 from caescope.parallel import blocks_of, map_in_order, one_thread_each, share_of
 from caescope.parsing import parse_integer
@@ -185,6 +186,7 @@ class Model(Network):
         initial_epoch: int = 0,
         *,
         checkpoint: str | os.PathLike | Checkpoint | None = None,
+        team: Team = ALONE,
     ) -> History:
         """Train on images; the arguments mean what they mean in Keras.
 
@@ -214,6 +216,9 @@ class Model(Network):
             A folder to keep the state of training in, every minute and at its end. If a state is there,
             training goes on from it: on a CPU the result is that of a training that was never interrupted,
             bit for bit. Ctrl-C and SIGTERM then wait for the end of the batch, and write the state.
+        team : Team, optional
+            The processes that train together, each of which calls this with the same images; see
+            `caescope.model.team`.
 
         Returns
         -------
@@ -253,7 +258,8 @@ class Model(Network):
         )
         self.history = History()
         shown = [] if verbose == 0 else [Progress(verbose)]
-        callback_list = CallbackList([self.history, *shown, *(callbacks or [])])
+        followers = [*shown, *(callbacks or [])] if team.leads else []
+        callback_list = CallbackList([self.history, *followers])
         preview = (training if validation is None else validation).first(N_PREVIEW)
         steps = plan.steps(len(training))
         callback_list.attach(
@@ -261,7 +267,7 @@ class Model(Network):
         )
         if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
             checkpoint = Checkpoint(checkpoint)
-        train(self, training, validation, plan, callback_list, checkpoint)
+        train(self, training, validation, plan, callback_list, checkpoint, team)
         return self.history
 
     def evaluate(self, x, y=None, batch_size: int | None = None, verbose: int | str = 0) -> float:

@@ -71,9 +71,8 @@ class TrainingState:
         self.generator.set_state(self.before_order)
         return torch.randperm(n_images, generator=self.generator)
 
-    def count(self, outcome: Outcome) -> None:
-        """Count images of a batch that have been learned."""
-        n_images = len(outcome.latents)
+    def count(self, outcome: Outcome, n_images: int) -> None:
+        """Count images of a batch that have been learned, of which the loss is the mean."""
         self.total += outcome.loss * n_images
         for name, part in outcome.parts.items():
             self.parts[name] = self.parts.get(name, torch.zeros_like(self.total)) + part * n_images

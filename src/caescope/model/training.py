@@ -5,19 +5,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 
 from caescope.callbacks import CallbackList, Checkpoint
 from caescope.errors import TrainingError, TrainingStopped
 from caescope.model.checkpoint import Keeper, settings_of
+from caescope.model.learner import Learner
 from caescope.model.losses import LOSSES
-from caescope.model.memory import batches_of, images_at_a_time
-from caescope.model.objectives import Outcome
+from caescope.model.memory import batches_of
 from caescope.model.optimizers import default_rate, make_optimizer
 from caescope.model.pairs import Pairs
+from caescope.model.share import Share
 from caescope.model.state import TrainingState
+from caescope.model.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,21 @@ class Plan:
         return self.steps(n_images) * (self.epochs - self.initial_epoch)
 
 
+@dataclass
+class Job:
+    """One training: what is trained on what, by whom, and where it is."""
+
+    model: Any
+    learner: Learner
+    training: Pairs
+    validation: Pairs | None
+    plan: Plan
+    state: TrainingState
+    callbacks: CallbackList
+    keeper: Keeper
+    team: Team
+
+
 def train(
     model,
     training: Pairs,
@@ -47,13 +64,16 @@ def train(
     plan: Plan,
     callbacks: CallbackList,
     checkpoint: Checkpoint | None = None,
+    team: Team = ALONE,
 ):
     """Minimise ``model.objective`` in place; ``model.stop_training`` ends it after the current batch.
 
     The loss of an epoch is the mean over its images as they were met, so the first epoch's is high;
     ``val_loss`` is measured when the epoch has ended. A loss that is no longer finite ends training and puts
-    back the weights with which the epoch began. With a checkpoint, training goes on where that one is.
+    back the weights with which the epoch began. With a checkpoint, training goes on where that one is. In a
+    team, every process calls this with the same but for callbacks, which only the first one has.
     """
+    team.demand_enough(plan.batch_size)
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
         model.objective.parameters(),
@@ -61,17 +81,20 @@ def train(
         plan.all_steps(len(training)),
     )
     state = TrainingState(optimizer, schedule, plan.seed, plan.initial_epoch)
-    settings = settings_of(model, plan, training, validation, callbacks) if checkpoint else {}
-    keeper = Keeper(checkpoint, settings, state, callbacks)
+    is_kept = checkpoint is not None and team.leads
+    settings = settings_of(model, plan, training, validation, callbacks) if is_kept else {}
+    keeper = Keeper(checkpoint, settings, state, callbacks, team)
     training, validation = training.near(model.device), validation and validation.near(model.device)
     kept = keeper.read()
     callbacks.on_train_begin()
     keeper.restore(kept)
     model.stop_training = state.is_stopped
+    learner = Learner(model, team, plan.seed)
+    job = Job(model, learner, training, validation, plan, state, callbacks, keeper, team)
     try:
         with keeper.listening():
             while not state.is_finished:
-                _train_epoch(model, training, validation, plan, state, callbacks, keeper)
+                _train_epoch(job)
                 state.is_finished = model.stop_training or state.epoch == plan.epochs
                 keeper.after_epoch()
     except TrainingStopped:
@@ -80,24 +103,25 @@ def train(
     callbacks.on_train_end(state.logs)
 
 
-def _train_epoch(
-    model, training: Pairs, validation: Pairs | None, plan: Plan, state: TrainingState, callbacks, keeper
-) -> None:
+def _train_epoch(job: Job) -> None:
     """Learn what is left of an epoch, and measure it."""
+    model, state, callbacks = job.model, job.state, job.callbacks
     callbacks.on_epoch_begin(state.epoch)
-    with batches_of(plan.batch_size), _last_good_weights(state), _tiny_numbers_as_zero():
-        _learn_batches(model, training, plan, state, callbacks, keeper)
+    with batches_of(job.plan.batch_size), _last_good_weights(state), _tiny_numbers_as_zero():
+        _learn_batches(job)
     logs = {
         "loss": float(state.total) / state.seen,
         **{name: float(total) / state.seen for name, total in state.parts.items()},
         "learning_rate": state.last_rate,
         "images_per_second": state.seen / state.seconds,
     }
-    if validation is not None:
+    if job.validation is not None:
         callbacks.on_test_begin()
-        logs["val_loss"] = mean_loss(model, validation, plan.batch_size, keeper.between_batches)
+        between = job.keeper.between_batches if job.team.size == 1 else _nothing
+        logs["val_loss"] = mean_loss(model, job.validation, job.plan.batch_size, between, job.team)
         callbacks.on_test_end({"loss": logs["val_loss"]})
     callbacks.on_epoch_end(state.epoch, logs)
+    job.keeper.agree(model)
     state.watch.say(state.epoch, model.objective.least_deviation)
     state.end_epoch(logs)
 
@@ -128,13 +152,11 @@ class BatchLogs(Mapping):
         return len(self._values)
 
 
-def _learn_batches(model, pairs: Pairs, plan: Plan, state: TrainingState, callbacks, keeper) -> None:
+def _learn_batches(job: Job) -> None:
     """Take one step for each batch of the epoch that is left."""
-    objective = model.objective.train()
-    part = plan.batch_size if objective.couples_images else images_at_a_time(model.options, model.device)
+    model, state, callbacks, plan = job.model, job.state, job.callbacks, job.plan
     started = time.perf_counter() - state.seconds
-    order = _order_left(len(pairs), plan, state)
-    for inputs, targets in pairs.batches(plan.batch_size, model.device, order):
+    for inputs, targets, share in _batches_left(job):
         if model.stop_training:
             break
         step = state.step
@@ -142,22 +164,38 @@ def _learn_batches(model, pairs: Pairs, plan: Plan, state: TrainingState, callba
         state.last_rate = float(state.schedule.get_last_lr()[0])
         # Gradients are cleared here and not after the step, so that callbacks can still see them
         state.optimizer.zero_grad(set_to_none=False)
-        generator = _generator(plan.seed, state.steps_done)
-        progress = state.steps_done / plan.all_steps(len(pairs))
-        outcomes = _add_gradients(objective, inputs, targets, part, generator, progress)
+        progress = state.steps_done / plan.all_steps(len(job.training))
+        outcomes = job.learner.learn(inputs, targets, share, state.steps_done, progress)
         state.optimizer.step()
         state.schedule.step()
-        for outcome in outcomes:
-            state.count(outcome)
+        for outcome, n_images in outcomes:
+            state.count(outcome, n_images)
         state.end_step()
         if not state.total.is_cuda:  # a GPU would have to stop for this
             _demand_finite(state)
         state.seconds = time.perf_counter() - started
         callbacks.on_train_batch_end(step, BatchLogs(state.total, state.seen, state.last_rate))
+        job.keeper.agree(model)
         state.is_stopped = model.stop_training
-        keeper.after_batch()
+        job.keeper.after_batch()
     _demand_finite(state)
     state.seconds = time.perf_counter() - started
+
+
+def _batches_left(job: Job) -> Iterator[tuple[torch.Tensor, torch.Tensor, Share]]:
+    """Yield this process's images of each batch of the epoch that is left, and which of the batch they are."""
+    n_images, size = len(job.training), job.plan.batch_size
+    order = _order_left(n_images, job.plan, job.state)
+    shares = job.team.shares(n_images - job.state.step * size, size)
+    if job.team.size > 1:
+        order = job.team.order(torch.arange(n_images) if order is None else order, shares, size)
+        size = shares[0].rows.stop - shares[0].rows.start
+    yield from (
+        (inputs, targets, share)
+        for (inputs, targets), share in zip(
+            job.training.batches(size, job.model.device, order), shares, strict=True
+        )
+    )
 
 
 def _order_left(n_images: int, plan: Plan, state: TrainingState) -> torch.Tensor | None:
@@ -165,29 +203,6 @@ def _order_left(n_images: int, plan: Plan, state: TrainingState) -> torch.Tensor
     if plan.shuffle:
         return state.draw_order(n_images)[state.step * plan.batch_size :]
     return torch.arange(state.step * plan.batch_size, n_images) if state.step else None
-
-
-def _generator(seed: int, step: int) -> torch.Generator:
-    """Return the source of a step's random numbers; it depends on nothing that came before."""
-    (mixed,) = np.random.SeedSequence([seed, step]).generate_state(1)
-    return torch.Generator().manual_seed(int(mixed))
-
-
-def _add_gradients(
-    objective,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    part: int,
-    generator: torch.Generator,
-    progress: float,
-) -> list[Outcome]:
-    """Add the gradients of a batch's mean loss, ``part`` images at a time; return what each part made."""
-    outcomes = []
-    for x, y in zip(inputs.split(part), targets.split(part), strict=True):
-        outcome = objective(x, y, generator, progress)
-        (outcome.loss * (len(x) / len(inputs))).backward()
-        outcomes.append(outcome.detached())
-    return outcomes
 
 
 def _demand_finite(state: TrainingState) -> None:
@@ -212,15 +227,23 @@ def _tiny_numbers_as_zero() -> Iterator[None]:
         torch.set_flush_denormal(before)
 
 
+def _nothing() -> None:
+    """Do nothing between batches."""
+
+
 @torch.inference_mode()
 def mean_loss(
-    model, pairs: Pairs, batch_size: int, between_batches: Callable[[], None] = lambda: None
+    model,
+    pairs: Pairs,
+    batch_size: int,
+    between_batches: Callable[[], None] = _nothing,
+    team: Team = ALONE,
 ) -> float:
-    """Return the mean loss over all images."""
+    """Return the mean loss over all images; in a team each process measures its rows of them."""
     module, loss_of = model.module.eval(), LOSSES[model.options.lossfn]
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     with batches_of(batch_size):
-        for inputs, targets in pairs.batches(batch_size, model.device):
+        for inputs, targets in pairs.cut(team.rows(len(pairs))).batches(batch_size, model.device):
             total += loss_of(module(inputs), targets) * len(inputs)
             between_batches()
-    return float(total) / len(pairs)
+    return float(team.sum(total)) / len(pairs)

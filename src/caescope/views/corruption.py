@@ -32,6 +32,6 @@ def _outside_squares(images: torch.Tensor, most: float, generator: torch.Generat
 
 def _stretches(length: int, sides: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return 1 for a stretch of each of the sides (n,) at a random place of a length, else 0: (n, length)."""
-    starts = (torch.rand(len(sides), generator=generator) * (length - sides + 1)).floor()
+    starts = (drawn(len(sides), 0, 1, generator) * (length - sides + 1)).floor()
     places = torch.arange(length) - starts[:, None]
     return ((places >= 0) & (places < sides[:, None])).float()

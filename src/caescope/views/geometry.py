@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch.nn import functional as F
 
-from caescope.views.drawing import around_one, drawn, picked
+from caescope.views.drawing import around_one, drawn, picked, standard
 
 if TYPE_CHECKING:
     from caescope.views.distortions import Views
@@ -48,7 +48,7 @@ def _places(images: torch.Tensor, views: "Views", generator: torch.Generator) ->
     weights = reduce(torch.matmul, steps, torch.eye(3).expand(n, 3, 3))[:, :2]
     basis = _plane(height, width)
     if views.elastic:
-        heights = torch.randn(n, 2, NODES**2, generator=generator) * (2 * views.elastic)  # sides are 2 long
+        heights = standard(n, (2, NODES**2), generator) * (2 * views.elastic)  # sides are 2 long
         weights = torch.cat([weights, heights], dim=2)
         basis = torch.cat([basis, _surfaces(height, width)])
     places = weights.flatten(0, 1).to(images.device) @ basis.to(images.device)

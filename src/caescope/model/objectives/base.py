@@ -9,6 +9,7 @@ from torch import nn
 from caescope.model.architecture import Autoencoder
 from caescope.model.losses import LOSSES
 from caescope.model.options import Options
+from caescope.model.share import Share, whole
 from caescope.views import Views
 
 SMALLEST_FLOOR = 1e-4  # or images that are all alike would count without limit
@@ -49,12 +50,18 @@ class Objective(nn.Module, ABC):
     ----------
     couples_images : bool
         Whether an image's loss depends on the others of its batch, which then cannot be learned in parts.
+    draws : bool
+        Whether it needs random numbers.
     least_deviation : float or None
         Latents that deviate less between images have collapsed; None for a hundredth of the largest.
+    share : Share or None
+        Which images of the batch these are, where other processes have the rest; None for all.
     """
 
     couples_images = False
+    draws = True
     least_deviation: float | None = None
+    share: Share | None = None
 
     def __init__(self, network: Autoencoder, options: Options, numbers: torch.dtype):
         super().__init__()
@@ -86,12 +93,20 @@ class Objective(nn.Module, ABC):
         """Return images (n, height, width, channels), float32."""
         return self.network.decoder(latents.to(self.numbers))
 
+    def part_of(self, images: torch.Tensor) -> Share:
+        """Return which images of the batch these are."""
+        return self.share or whole(len(images))
+
     def reconstruct(self, latents: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of what latents become, and its share of that of the batch's mean image.
 
         The share means the same whatever the contrast of the images, so that it can be added to other terms.
         """
-        loss = self.loss_of(self.decode(latents), targets)
-        mean_image = targets.mean(0, keepdim=True).expand_as(targets)
-        floor = self.loss_of(mean_image, targets) if len(targets) >= FEWEST else loss.new_tensor(USUAL_FLOOR)
+        share = self.part_of(targets)
+        loss = share.mean(self.loss_of(self.decode(latents), targets))
+        mean_image = share.mean(targets.mean(0, keepdim=True)).expand_as(targets)
+        if share.n_all >= FEWEST:
+            floor = share.mean(self.loss_of(mean_image, targets))
+        else:
+            floor = loss.new_tensor(USUAL_FLOOR)
         return loss, loss / floor.clamp(min=SMALLEST_FLOOR)

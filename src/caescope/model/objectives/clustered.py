@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from caescope.model.objectives.base import Outcome
 from caescope.model.objectives.invariant import Invariant
+from caescope.model.share import Share
 
 CLUSTERS = 0.3  # what the divergence counts for, beside 1 for the reconstruction's share
 
@@ -33,9 +34,10 @@ class Clustered(Invariant):
         # Agreement counts for what it counts when training ends
         plain, of_view = self.compare(images, targets, generator, progress=1)
         belongings = [log_belonging(z, self.centers) for z in (plain.latents, of_view)]  # (n, k) each
-        goal = sharpened(belongings[0].detach().exp())
+        share = self.part_of(images)
+        goal = sharpened(belongings[0].detach().exp(), share)
         first, second = (F.kl_div(q, goal, reduction="batchmean") for q in belongings)
-        divergence = (first + second) / 2
+        divergence = share.mean((first + second) / 2)
         parts = plain.parts | {"cluster_loss": divergence}
         return Outcome(plain.loss + CLUSTERS * divergence, plain.latents, parts)
 
@@ -46,7 +48,7 @@ def log_belonging(latents: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     return torch.log_softmax(-torch.log1p(distances), 1)
 
 
-def sharpened(belonging: torch.Tensor) -> torch.Tensor:
+def sharpened(belonging: torch.Tensor, share: Share) -> torch.Tensor:
     """Return what images should belong to, (n, k): their squares, over each centre's sum, to sum 1 again."""
-    weighed = belonging.square() / belonging.sum(0)
+    weighed = belonging.square() / share.mean(belonging.mean(0))  # a mean for the sum: rows are scaled anyway
     return weighed / weighed.sum(1, keepdim=True)

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from caescope.model.objectives.base import FEWEST, Objective, Outcome
+from caescope.model.share import Share
 
 COVARIANCE = 0.2  # what the covariances count for, beside 1 for the agreement and 1 for the variances
 TINY = 1e-4
@@ -28,7 +29,7 @@ class Invariant(Objective):
         latents = self.encode(images)  # (n, latent_features)
         of_view = self.encode(self.views(images, generator))  # the same
         reconstruction, share = self.reconstruct(latents, targets)
-        agreement, regularity = compare_views(latents, of_view)
+        agreement, regularity = compare_views(latents, of_view, self.part_of(images))
         loss = share + self.weight_at(progress) * (agreement + regularity)
         parts = {"reconstruction_loss": reconstruction, "agreement_loss": agreement}
         return Outcome(loss, latents, parts), of_view
@@ -38,26 +39,34 @@ class Invariant(Objective):
         return self.weight * (1 - (1 - AT_THE_END) * progress)
 
 
-def compare_views(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def compare_views(
+    first: torch.Tensor, second: torch.Tensor, share: Share
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how far latents of two views, each (n, ...), lie apart, and what keeps them from collapsing.
 
     Agreement alone would be had by giving all images the same latents. So each latent's deviation over the
     batch is kept above 1, and latents are kept from telling the same.
     """
     first, second = (latents.flatten(1).float() for latents in (first, second))
-    if len(first) < FEWEST:
-        return F.mse_loss(first, second), first.new_zeros(())
-    regularity = sum(_narrowness(z) + COVARIANCE * _covariance(z) for z in (first, second)) / 2
-    return F.mse_loss(first, second), regularity  # pyright: ignore[reportReturnType]
+    agreement = share.mean(F.mse_loss(first, second))
+    if share.n_all < FEWEST:
+        return agreement, first.new_zeros(())
+    both = [covariance_of(z, share) for z in (first, second)]
+    regularity = sum(_narrowness(c) + COVARIANCE * _entanglement(c) for c in both) / 2
+    return agreement, regularity  # pyright: ignore[reportReturnType]
 
 
-def _narrowness(latents: torch.Tensor) -> torch.Tensor:
+def covariance_of(latents: torch.Tensor, share: Share) -> torch.Tensor:
+    """Return how latents (n, d) vary together over the whole batch, shape (d, d)."""
+    centred = latents - share.mean(latents.mean(0))
+    return share.mean(centred.T @ centred / len(latents)) * (share.n_all / (share.n_all - 1))
+
+
+def _narrowness(covariance: torch.Tensor) -> torch.Tensor:
     """Return by how much deviations stay below 1, their mean over the latents."""
-    return F.relu(1 - (latents.var(0) + TINY).sqrt()).mean()
+    return F.relu(1 - (covariance.diagonal() + TINY).sqrt()).mean()
 
 
-def _covariance(latents: torch.Tensor) -> torch.Tensor:
+def _entanglement(covariance: torch.Tensor) -> torch.Tensor:
     """Return the squared covariances of different latents, summed and divided by their number."""
-    centred = latents - latents.mean(0)
-    covariance = centred.T @ centred / (len(latents) - 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / covariance.shape[1]

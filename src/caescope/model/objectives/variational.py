@@ -5,6 +5,7 @@ from torch import nn
 
 from caescope.model.layers import Dense
 from caescope.model.objectives.base import Objective, Outcome
+from caescope.views.drawing import standard
 
 NARROWEST, WIDEST = -15.0, 5.0  # logarithms of variances, outside of which gradients overflow
 AT_FIRST = -4.0  # so that the network learns before noise drowns what it has to say
@@ -36,9 +37,10 @@ class Variational(Objective):
         features = encoder.features(images.to(self.numbers))
         mean = encoder.latents(features).float()  # (n, latent_features)
         log_variance = self.log_variance(features).float().clamp(NARROWEST, WIDEST)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = standard(len(mean), tuple(mean.shape[1:]), generator).to(mean.device)
         reconstruction = self.loss_of(self.decode(mean + noise * (log_variance / 2).exp()), targets)
         divergence = (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean() / 2  # nats
-        price = self.weight * 2 * reconstruction.detach() / images[0].numel()
+        rebuilt = self.part_of(images).mean(reconstruction.detach())
+        price = self.weight * 2 * rebuilt / images[0].numel()
         parts = {"reconstruction_loss": reconstruction, "divergence_loss": divergence}
         return Outcome(reconstruction + price * divergence, mean, parts)
