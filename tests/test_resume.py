@@ -59,7 +59,7 @@ def stopped_with(path, *names: str) -> None:
 def test_what_is_not_gone_on_with_is_cleared_away(tmp_path):
     with pytest.raises(KeyboardInterrupt) as stop:
         stopped_with(tmp_path / "run", "checkpoint", "logs", "figures")
-    assert stop.value.__notes__ == ["What was trained is kept: the same with --resume goes on from there."]
+    assert stop.value.__notes__ == ["What was done is kept: the same with --resume goes on from there."]
     with OutputFolder(tmp_path / "run", resume=True).staged() as partial:
         assert sorted(path.name for path in partial.iterdir()) == ["checkpoint", "logs"]
         (partial / "run.yaml").write_text("whole")

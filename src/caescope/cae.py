@@ -16,6 +16,7 @@ from caescope.model.persistence import load_model, save_model
 from caescope.model.precision import parse_precision
 from caescope.model.weights import set_weights
 from caescope.parsing import parse_seed
+from caescope.storage import path_or_url
 
 
 class CAE:
@@ -34,7 +35,7 @@ class CAE:
     optimizer, lossfn : str
         Keras's names, for example "adamax" and "mse".
     path : path-like, optional
-        The model folder that `save` writes and ``load=True`` reads.
+        The model folder that `save` writes and ``load=True`` reads; it may be on storage: ``s3://bucket/model``.
     load : bool
         Read the model from ``path``; every other argument is then ignored, but for ``learning_rate``,
         ``seed``, ``device`` and ``precision``, which no folder holds.
@@ -114,7 +115,7 @@ class CAE:
         device: str = "auto",
         precision: str = "auto",
     ):
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else path_or_url(path)
         self.seed = secrets.randbits(32) if seed is None else parse_seed(seed)
         saved = load_model(self._demand_path()) if load else None
         self.options: Options = (
@@ -148,8 +149,10 @@ class CAE:
         self.encoder = Network("encoder", module.encoder, self.options, device)
         self.decoder = Network("decoder", module.decoder, self.options, device)
 
-    def save(self, path: str | os.PathLike | None = None) -> Path:
+    def save(self, path: str | os.PathLike | None = None) -> Path | str:
         """Write params.yaml, encoder.h5 and decoder.h5 into a folder, all of them or nothing.
+
+        On storage they are written one by one, and what is half written is refused when it is loaded.
 
         Parameters
         ----------
@@ -158,8 +161,8 @@ class CAE:
 
         Returns
         -------
-        pathlib.Path
-            The folder.
+        pathlib.Path or str
+            The folder, or its URL.
 
         Raises
         ------
@@ -168,11 +171,11 @@ class CAE:
         OutputError
             If the folder cannot be written; what it held is then still there.
         """
-        folder = self._demand_path() if path is None else Path(path)
+        folder = self._demand_path() if path is None else path_or_url(path)
         save_model(folder, self.options, self._autoencoder.encoder, self._autoencoder.decoder)
         return folder
 
-    def _demand_path(self) -> Path:
+    def _demand_path(self) -> Path | str:
         if self.path is not None:
             return self.path
         raise OptionError("Saving and loading need a path", "path=None", 'Use for example CAE(path="model").')

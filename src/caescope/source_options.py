@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caescope.data import ArraySource, FolderSource, find_source
@@ -82,10 +81,9 @@ class SourceOptions:
             )
         if not is_path(source):
             return False
-        from caescope.slides.finding import CERTAIN, holds_slides
+        from caescope.slides.finding import are_slides
 
-        path = Path(source)
-        return path.suffix.lower() in CERTAIN or (path.is_dir() and holds_slides(path))
+        return are_slides(source)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[SourceOptions, dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from caescope.errors import InputError, OptionError, OutputError, TrainingError
+from caescope.storage import local_path
 from caescope.writing import move_into_place, put_back, writing
 
 CHECKPOINT = "checkpoint"  # the folder of an unfinished output that makes it worth to be kept
@@ -41,8 +42,13 @@ class OutputFolder:
         resume: bool = False,
         mark: str = "run.yaml",
     ):
-        self.path, self.overwrite, self.resume, self.mark = Path(path), overwrite, resume, mark
+        self.path, self.overwrite, self.resume, self.mark = local_path(path), overwrite, resume, mark
         self._demand_free(may_be_whole=self.is_done)
+
+    @property
+    def target(self) -> Path | str:
+        """Where the output is in the end: the path, or a URL."""
+        return self.path
 
     @property
     def is_whole(self) -> bool:
@@ -93,23 +99,26 @@ class OutputFolder:
         if self.is_unfinished and not (self.overwrite or self.resume):
             raise OptionError(
                 "The output folder must not have been begun before",
-                f"{self.path}, which was begun and not finished",
+                f"{self.target}, which was begun and not finished",
                 "Go on with it by --resume, begin anew by --overwrite, or give another folder.",
             )
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if self._is_free():
             return
         if not self.is_whole:
             raise OptionError(
                 "The output folder must be new, empty or an earlier output",
-                f"{self.path}, which holds something else",
+                f"{self.target}, which holds something else",
                 "Give another folder.",
             )
         if not (self.overwrite or may_be_whole):
             raise OptionError(
                 "The output folder must be new or empty",
-                f"{self.path}, which exists",
+                f"{self.target}, which exists",
                 "Give another folder, or --overwrite to replace it.",
             )
+
+    def _is_free(self) -> bool:
+        return not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir()))
 
 
 def _clear(folder: Path, kept: tuple[str, ...]) -> None:
@@ -134,7 +143,7 @@ def _kept_if_resumable(partial: Path) -> Iterator[None]:
         raise
     except KeyboardInterrupt as stop:
         if checkpoint.is_dir():
-            stop.add_note("What was trained is kept: the same with --resume goes on from there.")
+            stop.add_note("What was done is kept: the same with --resume goes on from there.")
         raise
     finally:
         if not checkpoint.is_dir():

@@ -8,17 +8,18 @@ from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from caescope.data.fitting import Fit
 from caescope.data.image_file import SUFFIXES, pillow_silence, read_pixels, read_shape
 from caescope.data.inner_files import walk_images
-from caescope.data.one_size import demand_one_size, size_error, stack_images
+from caescope.data.one_size import colour_error, demand_one_size, size_error, stack_images
 from caescope.data.sources import ArraySource, parse_facts
 from caescope.errors import DataError, FileFormatError
 from caescope.parallel import blocks_of, map_in_order
+from caescope.storage import Place
 
 FILES_AT_A_TIME = 8  # that a thread reads before it reports: fewer handovers between threads
 
@@ -30,6 +31,7 @@ class FolderSource:
     Parameters
     ----------
     root : pathlib.Path
+        Or a place on storage; see `caescope.data.remote_folder.RemoteFolderSource`.
     ids : numpy.ndarray of str, shape (n,)
         Paths below ``root``, with slashes.
     labels : array_like, shape (n,), optional
@@ -54,7 +56,7 @@ class FolderSource:
     FolderSource('photos', 2 images, labelled)
     """
 
-    root: Path
+    root: Path | Place
     ids: np.ndarray
     labels: Any = None
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -62,10 +64,11 @@ class FolderSource:
     name: str = ""
     fit: Fit | None = None
     skipped: Sequence[tuple[str, str]] = ()
+    _threads: ClassVar[int | None] = None  # that go through all files: one for each core
 
     def __post_init__(self):
         facts = parse_facts(len(self.ids), self.labels, self.ids, self.split, self.columns)
-        for key, value in {**facts, "name": self.name or self.root.resolve().name}.items():
+        for key, value in {**facts, "name": self.name or _name_of(self.root)}.items():
             object.__setattr__(self, key, value)
 
     def __len__(self) -> int:
@@ -73,7 +76,7 @@ class FolderSource:
 
     def __repr__(self) -> str:
         labelled = "" if self.labels is None else ", labelled"
-        return f"FolderSource({self.name!r}, {len(self)} images{labelled})"
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images{labelled})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -89,10 +92,16 @@ class FolderSource:
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
         # numbers in place of tuples: of very many files those would take more than all else
-        shapes = np.fromiter(self._of_every_file(self._fitted_shape), np.dtype((np.int32, 3)), len(self))
-        demand_one_size(shapes, self.ids, self.root)
+        ids = self._measured
+        shapes = np.fromiter(self._of_each(ids, self._fitted_shape), np.dtype((np.int32, 3)), len(ids))
+        demand_one_size(shapes, ids, self.root)
         height, width, _ = shapes[0].tolist()
         return height, width, int(shapes[:, 2].max())
+
+    @property
+    def _measured(self) -> np.ndarray:
+        """The images that tell the shape: all of them."""
+        return self.ids
 
     def read(self, indices) -> np.ndarray:
         """Return the images at ``indices`` (integers, a slice or a mask), uint8, channels last.
@@ -107,10 +116,11 @@ class FolderSource:
         names = self.ids[indices]
         images = np.empty((len(names), *self.shape), np.uint8)
         with pillow_silence:
-            for image, name in zip(images, names, strict=True):
-                pixels = self._fitted_pixels(name)
+            for image, name, pixels in zip(images, names, self._read_each(names), strict=True):
                 if pixels.shape[:2] != self.shape[:2]:  # a header may lie, or the file be another by now
                     raise size_error(self.root, "the headers", self.shape, name, pixels.shape)
+                if pixels.shape[2] > self.shape[2]:
+                    raise colour_error(self.root, name)
                 image[...] = pixels
         return images
 
@@ -122,12 +132,12 @@ class FolderSource:
         DataError, FileFormatError
             As in `load_folder`.
         """
-        images = stack_images(list(self._of_every_file(self._fitted_pixels)), self.ids, self.root)
+        images = stack_images(list(self._of_each(self.ids, self._fitted_pixels)), self.ids, self.root)
         return ArraySource(images, self.labels, self.ids, self.split, self.name, self.columns)
 
     def scan(self) -> list[tuple[str, str]]:
         """Return the path of every image that cannot be read, and why; all are decoded, on all cores."""
-        reasons = self._of_every_file(self._reason_against)
+        reasons = self._of_each(self.ids, self._reason_against)
         return [(name, reason) for name, reason in zip(self.ids.tolist(), reasons, strict=True) if reason]
 
     def stamp(self) -> str:
@@ -145,35 +155,44 @@ class FolderSource:
         columns = {name: values[indices] for name, values in self.columns.items()}
         return replace(self, **facts, columns=columns)
 
-    def _of_every_file(self, read: Callable[[str], Any]) -> Iterator:
+    def _of_each(self, names: np.ndarray, read: Callable[[str], Any]) -> Iterator:
         """Yield what ``read`` says of each image, by name, in order, from all cores."""
 
         def read_block(rows: slice) -> list:
-            return [read(name) for name in self.ids[rows]]
+            return [read(name) for name in names[rows]]
 
         with pillow_silence:
-            blocks = blocks_of(len(self), FILES_AT_A_TIME)
-            yield from chain.from_iterable(map_in_order(read_block, blocks))
+            blocks = blocks_of(len(names), FILES_AT_A_TIME)
+            yield from chain.from_iterable(map_in_order(read_block, blocks, self._threads))
+
+    def _read_each(self, names: np.ndarray) -> Iterator[np.ndarray]:
+        return map(self._fitted_pixels, names)
 
     def _fitted_shape(self, name: str) -> tuple[int, int, int]:
-        shape = read_shape(self._path(name))
+        shape = self._shape_in(name)
         return self.fit.shape_of(shape, name) if self.fit else shape
 
     def _fitted_pixels(self, name: str) -> np.ndarray:
-        pixels = read_pixels(self._path(name))
+        pixels = self._pixels_in(name)
         if self.fit:
             return self.fit(pixels, name)
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     def _reason_against(self, name: str) -> str | None:
         try:
-            read_pixels(self._path(name))
+            self._pixels_in(name)
         except FileFormatError as error:
             return error.received
         return None
 
+    def _shape_in(self, name: str) -> tuple[int, int, int]:
+        return read_shape(self._path(name))
+
+    def _pixels_in(self, name: str) -> np.ndarray:
+        return read_pixels(self._path(name))
+
     def _path(self, name: str) -> str:
-        return os.path.join(self.root, name)
+        return os.path.join(str(self.root), name)
 
 
 def load_folder(path: str | os.PathLike) -> ArraySource:
@@ -216,14 +235,21 @@ def find_folder(path: str | os.PathLike) -> FolderSource:
     if not root.is_dir():
         raise FileFormatError(f"{root} must exist", "no such folder", "Check the spelling.")
     ids = sorted(file.relative_to(root).as_posix() for file in walk_images(root, root.resolve()))
+    return FolderSource(root, np.array(ids), labels_of(ids, root))
+
+
+def labels_of(ids: list[str], root: Path | Place) -> list[str] | None:
+    """Return the first sub-folder of each image as its label; None where none lies in one.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or some lie in sub-folders and some do not.
+    """
     if not ids:
         raise DataError(
             f"{root} must hold images", "no image file", f"Known suffixes are {', '.join(SUFFIXES)}."
         )
-    return FolderSource(root, np.array(ids), _labels_of(ids, root))
-
-
-def _labels_of(ids: list[str], root: Path) -> list[str] | None:
     loose = [name for name in ids if "/" not in name]
     if len(loose) == len(ids):
         return None
@@ -234,3 +260,7 @@ def _labels_of(ids: list[str], root: Path) -> list[str] | None:
             "Move them into a sub-folder of their own.",
         )
     return [intern(name.partition("/")[0]) for name in ids]  # one text for each class, not for each image
+
+
+def _name_of(root: Path | Place) -> str:
+    return root.resolve().name if isinstance(root, Path) else root.name

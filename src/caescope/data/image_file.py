@@ -72,8 +72,14 @@ class _PillowSilence:
 pillow_silence = _PillowSilence()
 
 
-def read_shape(path: str | os.PathLike) -> tuple[int, int, int]:
+def read_shape(path: str | os.PathLike, file: BinaryIO | None = None) -> tuple[int, int, int]:
     """Return height, width and channels as `read_pixels` will, without decoding.
+
+    Parameters
+    ----------
+    path : path-like
+    file : binary file, optional
+        What is at ``path``, opened already because it lies elsewhere than on a disk; it is closed.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int]:
     """
     from PIL import Image
 
-    with _opened(path) as image:
+    with _opened(path, file) as image:
         width, height = image.size
         channels = 1 if image.mode in _GREY else 3
         if width == height or image.format == "TIFF":  # whose size Pillow has turned already
@@ -96,27 +102,32 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int, int]:
         return (width, height, channels) if on_its_side else (height, width, channels)
 
 
-def read_pixels(path: str | os.PathLike) -> np.ndarray:
+def read_pixels(path: str | os.PathLike, file: BinaryIO | None = None) -> np.ndarray:
     """Return one file as uint8 of shape (height, width) when it is grey, else (height, width, 3).
+
+    Parameters
+    ----------
+    path, file
+        As in `read_shape`.
 
     Raises
     ------
     FileFormatError
         If it cannot be read, is gigantic, or its pixels have no known range.
     """
-    with _opened(path) as image:
+    with _opened(path, file) as image:
         return _to_pixels(_upright(image))
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator:
+def _opened(path: str | os.PathLike, file: BinaryIO | None) -> Iterator:
     from PIL import Image
 
     # By its name, Pillow would map a plain TIFF into memory, and mix up the rows of one that lies on its side
     with (
         decoding(path, "a PNG, JPEG, TIFF, WebP or BMP image"),
-        open(path, "rb") as file,
-        _identified(file) as image,
+        file or open(path, "rb") as content,
+        _identified(content) as image,
     ):
         limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and image.width * image.height > limit:  # Pillow only warns up to twice as many
@@ -130,7 +141,7 @@ def _identified(file: BinaryIO):
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        is_empty = os.fstat(file.fileno()).st_size == 0
+        is_empty = file.seek(0, os.SEEK_END) == 0
         raise UnidentifiedImageError("an empty file" if is_empty else "content of another kind") from None
 
 

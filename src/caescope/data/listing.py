@@ -1,8 +1,9 @@
 """A table that lists image files: their paths, and what is known about each."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from caescope.data.labels import _to_numbers, read_csv
 from caescope.data.parquet import read_columns
 from caescope.errors import DataError, FileFormatError
 from caescope.files import existing_file, printable, read_head
+from caescope.storage import Place
 
 SUFFIXES = (".csv", ".csv.gz")
 
@@ -44,6 +46,20 @@ def find_listing(path: str | os.PathLike) -> FolderSource:
         If there is no such table, it has no column ``path``, or a path leads out of the table's folder.
     """
     path = existing_file(path)
+    names, facts = read_listing(path)
+    _demand_inner(names, path)
+    _demand_files(names, path)
+    return FolderSource(path.parent, np.array(names), **facts)
+
+
+def read_listing(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Return the images' paths in a table, and what else it tells, as a source has it.
+
+    Raises
+    ------
+    DataError, FileFormatError
+        If it cannot be read, has no column ``path``, or lists nothing.
+    """
     table = dict(_read_table(path))
     if "path" not in table:
         raise FileFormatError(
@@ -52,11 +68,10 @@ def find_listing(path: str | os.PathLike) -> FolderSource:
             "Give each image's path, seen from the table's folder.",
         )
     names = [str(name).strip() for name in table.pop("path")]
-    _demand_inner(names, path)
-    _demand_files(names, path)
+    _demand_some(names, path)
     known = {name: _to_numbers(cells) for name, cells in table.items()}
     labels, split = known.pop("label", None), known.pop("split", None)
-    return FolderSource(path.parent, np.array(names), labels, known, split=split, name=path.name)
+    return names, {"labels": labels, "split": split, "columns": known, "name": path.name}
 
 
 def _read_table(path: Path) -> Mapping[str, list]:
@@ -80,6 +95,7 @@ def find_existing(path: Path, names: np.ndarray) -> FolderSource:
     FileFormatError
         If a path leads out of the table's folder.
     """
+    _demand_some(names, path)
     _demand_inner(names.tolist(), path)
     there = np.array([_is_file(path, name) for name in names.tolist()])
     if not there.any():
@@ -92,22 +108,39 @@ def find_existing(path: Path, names: np.ndarray) -> FolderSource:
     return FolderSource(path.parent, names[there], name=path.name)
 
 
+def _demand_some(names: Sized, path: Path) -> None:
+    if not len(names):
+        raise DataError(f"{path} must list images", "none", "Give one row for each image.")
+
+
 def _demand_inner(names: list[str], path: Path) -> None:
     """Refuse names that lead out of the table's folder, by themselves or by a folder that is a link."""
-    if not names:
-        raise DataError(f"{path} must list images", "none", "Give one row for each image.")
     root, given = Path(os.path.realpath(path.parent)), path.parent
-    outside = next((name for name in names if _leads_out(name)), None)
+    outside = next((name for name in names if leads_out(name)), None)
     folders = {PurePosixPath(name).parent for name in names} if outside is None else set()
     for folder in folders:
         if not Path(os.path.realpath(given / folder)).is_relative_to(root):
             outside = str(folder)
     if outside is not None:
-        raise FileFormatError(
-            f"{path} must list images in its own folder or below",
-            f"{printable(outside)!r}, which leads elsewhere",
-            "Put the table into the folder that holds all images, and give paths seen from there.",
-        )
+        raise outside_error(path, outside)
+
+
+def outside_error(path: Path | Place, name: str) -> FileFormatError:
+    """Return the error for a table that lists something outside of its folder."""
+    return FileFormatError(
+        f"{path} must list images in its own folder or below",
+        f"{printable(name)!r}, which leads elsewhere",
+        "Put the table into the folder that holds all images, and give paths seen from there.",
+    )
+
+
+def missing_error(path: Path | Place, missing: list[str], n_names: int) -> DataError:
+    """Return the error for a table that lists files which are not there."""
+    return DataError(
+        f"{path} must list files that exist, seen from its own folder",
+        f"{len(missing)} of {n_names} missing, for example {printable(missing[0])}",
+        "Correct the paths, or move the table.",
+    )
 
 
 def _demand_files(names: list[str], path: Path) -> None:
@@ -115,11 +148,7 @@ def _demand_files(names: list[str], path: Path) -> None:
     names = list(dict.fromkeys(names))  # each once, for one that comes a million times
     missing = [name for name in names if not _is_file(path, name)]
     if missing:
-        raise DataError(
-            f"{path} must list files that exist, seen from its own folder",
-            f"{len(missing)} of {len(names)} missing, for example {printable(missing[0])}",
-            "Correct the paths, or move the table.",
-        )
+        raise missing_error(path, missing, len(names))
     _demand_inner_links(names, path)
 
 
@@ -134,7 +163,7 @@ def _demand_inner_links(names: list[str], path: Path) -> None:
             demand_inner_link(Path(link), root)
 
 
-def _leads_out(name: str) -> bool:
+def leads_out(name: str) -> bool:
     """Tell whether a path leads elsewhere by its name alone, on this system or on Windows."""
     parts = name.replace("\\", "/").split("/")
     return not parts[0] or "\0" in name or ".." in parts or bool(Path(name).drive)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from caescope.errors import DataError
+from caescope.storage import Place
 
 
-def demand_one_size(shapes: np.ndarray, ids: np.ndarray, root: Path) -> None:
+def demand_one_size(shapes: np.ndarray, ids: np.ndarray, root: Path | Place) -> None:
     """Raise DataError unless all shapes, (n, 2 or more), have one height and width."""
     if (shapes[:, :2] == shapes[0, :2]).all():
         return
@@ -19,7 +20,7 @@ def demand_one_size(shapes: np.ndarray, ids: np.ndarray, root: Path) -> None:
 
 
 def size_error(
-    root: Path, others: str, common: tuple[int, ...], name: str, size: tuple[int, ...]
+    root: Path | Place, others: str, common: tuple[int, ...], name: str, size: tuple[int, ...]
 ) -> DataError:
     """Return the error that names the commonest size and a file of another."""
     height, width = common[:2]
@@ -30,7 +31,16 @@ def size_error(
     )
 
 
-def stack_images(arrays: list[np.ndarray], ids: np.ndarray, root: Path) -> np.ndarray:
+def colour_error(root: Path | Place, name: str) -> DataError:
+    """Return the error for an image in colour among others that are all said to be grey."""
+    return DataError(
+        f"The images of {root} must all be grey, as the headers say",
+        f"{name}, which is in colour",
+        "Let all be made alike with grey=True.",
+    )
+
+
+def stack_images(arrays: list[np.ndarray], ids: np.ndarray, root: Path | Place) -> np.ndarray:
     """Join images of shape (height, width, channels); grey among colour becomes colour.
 
     Each is let go once it is copied, so that all are in memory only once.

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from caescope.data.arrays import load_npy, load_npz
+from caescope.data.fetched import in_any_process
+from caescope.data.fetching import copied, find_stored, is_folder
 from caescope.data.fitting import Fit
 from caescope.data.folder import FolderSource, find_folder
 from caescope.data.hdf5 import MAGIC, find_hdf5
@@ -18,12 +20,15 @@ from caescope.data.listing import find_listing, is_listing
 from caescope.data.mnist_pickle import load_mnist_pickle
 from caescope.data.named import load_digits, load_mnist
 from caescope.data.npy_stack import find_npy
+from caescope.data.remote_folder import find_remote_folder
+from caescope.data.remote_listing import find_remote_listing
 from caescope.data.section import load_tissue
 from caescope.data.sources import SPLITS, ArraySource, Part, StoredSource, source_from_parts
 from caescope.data.unreadable import leave_out_unreadable, parse_share
 from caescope.errors import FileFormatError, OptionError
 from caescope.files import exists, read_head, shown
 from caescope.parsing import is_path
+from caescope.storage import called, find_place, is_remote
 
 UNDERSTOOD = (
     "A source is an array (n, height, width[, channels]), the name digits, tissue or mnist, a MNIST pickle "
@@ -84,7 +89,8 @@ def find_source(
     """Return what `open_source` does, except that images stay in their files where they can.
 
     Those of a folder, a table, an HDF5 file, and an NPY file of uint8 or floats do. NPZ files, which are
-    compressed as a rule, IDX files and pickles are read whole.
+    compressed as a rule, IDX files and pickles are read whole. A single file on storage is copied into the
+    cache first; images of a folder there are read one by one.
 
     Parameters
     ----------
@@ -113,7 +119,8 @@ def _with_labels(opened: Source, labels: Any) -> Source:
         return opened
     if not is_path(labels):
         return replace(opened, labels=labels)
-    known = load_annotations(labels, opened.ids, opened.columns.get("slide"))
+    with copied(labels) as path:
+        known = load_annotations(path, opened.ids, opened.columns.get("slide"))
     columns = {**opened.columns, **known.columns}
     return replace(opened, labels=opened.labels if known.labels is None else known.labels, columns=columns)
 
@@ -152,10 +159,24 @@ def _open_name(name: str | os.PathLike) -> Source:
     if name == "mnist":
         train, test = load_mnist()
         return source_from_parts([Part("train", *train), Part("test", *test)], "mnist")
+    if is_remote(name):
+        return _open_remote(name)
     path = Path(name)
     if not exists(path):
         raise FileFormatError(f"{shown(path)} must exist", "no such file or folder", UNDERSTOOD)
     return _open_folder(path) if path.is_dir() else _open_file(path)
+
+
+def _open_remote(url: str | os.PathLike) -> Source:
+    place = find_place(url)
+    if is_folder(place):
+        return find_remote_folder(place)
+    stored = find_stored(place)
+    copy = stored.fetch()
+    with called(copy, str(place)):
+        if is_listing(copy, read_head(copy)):
+            return find_remote_listing(place, copy)
+        return in_any_process(_open_file(copy), stored)
 
 
 def _open_folder(folder: Path) -> Source:

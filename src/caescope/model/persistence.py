@@ -19,6 +19,7 @@ from caescope.model.hdf5 import format_weights, hash_weights, read_weights_and_w
 from caescope.model.options import Options
 from caescope.model.params import format_params, read_facts, read_options
 from caescope.model.weights import get_weights, layer_names, weight_shapes
+from caescope.storage import Place, called, find_place, is_remote, path_or_url
 from caescope.writing import sync, write_atomically, writing
 
 FILES = ("encoder.h5", "decoder.h5", "params.yaml")
@@ -32,12 +33,14 @@ def save_model(folder: str | os.PathLike, options: Options, encoder: Encoder, de
     inside, which gets the name COMMITTED when all of it is on the disk; from then on they are what
     `load_model` reads, and they are moved to their places one by one. Other files stay as they are.
 
+    On storage, where nothing is renamed, the three are written one by one, params.yaml last: a new folder is
+    a model when all of it is there, and in place of another `load_model` refuses what is half written.
+
     Raises
     ------
     OutputError
         If the folder cannot be written.
     """
-    folder = Path(folder)
     weights = {"encoder": get_weights(encoder), "decoder": get_weights(decoder)}
     hashes = {part: hash_weights(arrays) for part, arrays in weights.items()}
     contents = {
@@ -45,6 +48,18 @@ def save_model(folder: str | os.PathLike, options: Options, encoder: Encoder, de
         "decoder.h5": format_weights(layer_names(decoder), weights["decoder"]),
         "params.yaml": format_params(options, version("caescope"), hashes),
     }
+    if is_remote(folder):
+        _put(contents, find_place(folder))
+    else:
+        _write(contents, Path(folder))
+
+
+def _put(contents: dict[str, bytes], place: Place) -> None:
+    for name in FILES:  # params.yaml last
+        (place / name).write_bytes(contents[name])
+
+
+def _write(contents: dict[str, bytes], folder: Path) -> None:
     with writing(folder):
         if folder.exists():
             _settle(folder)
@@ -103,8 +118,27 @@ def load_model(folder: str | os.PathLike) -> tuple[Options, list[np.ndarray], li
     ------
     ModelError, FileFormatError
         If a file is missing, damaged, leads out of the folder, or does not fit the others.
+    DataError
+        If the folder is on storage that does not answer.
     """
-    folder = Path(folder)
+    with _on_disk(folder) as on_disk:
+        return _load(on_disk, str(path_or_url(folder)))
+
+
+@contextmanager
+def _on_disk(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yield the folder; of one on storage a copy, which what is said against it calls by its URL."""
+    if not is_remote(folder):
+        yield Path(folder)
+        return
+    place = find_place(folder)
+    with tempfile.TemporaryDirectory() as copy, called(copy, str(place)):
+        for name in set(FILES) & set(place.names()):
+            Path(copy, name).write_bytes((place / name).read_bytes())
+        yield Path(copy)
+
+
+def _load(folder: Path, shown: str) -> tuple[Options, list[np.ndarray], list[np.ndarray]]:
     paths = {name: _path_of(folder, name) for name in FILES}
     if missing := [name for name, path in sorted(paths.items()) if not os.path.lexists(path)]:
         raise ModelError(
@@ -115,8 +149,8 @@ def load_model(folder: str | os.PathLike) -> tuple[Options, list[np.ndarray], li
     facts = read_facts(paths["params.yaml"])
     options = read_options(paths["params.yaml"], facts)
     if "caescope_version" in facts and "weights_sha256" not in facts:
-        text = f"{folder} does not tell whether its three files belong together: save the model again"
-        warnings.warn(text, UserWarning, stacklevel=3)
+        text = f"{shown} does not tell whether its three files belong together: save the model again"
+        warnings.warn(text, UserWarning, stacklevel=4)
     with torch.device("meta"):
         parts = {"encoder": Encoder(options), "decoder": Decoder(options)}
     encoder, decoder = (_load_part(paths, name, module, facts) for name, module in parts.items())

@@ -1,15 +1,18 @@
 """A whole-slide image as a small value: its sizes and its resolution; its pixels stay in the file."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
+from caescope.data.fetching import StoredFile, find_stored
 from caescope.errors import FileFormatError
 from caescope.files import decoding, existing_file
 from caescope.slides.dicom import demand_whole_slide
 from caescope.slides.handles import forget, handle_of, import_openslide
 from caescope.slides.properties import mpp_in, objective_in
 from caescope.slides.tiff import demand_usable_tiles
+from caescope.storage import called, find_place, is_remote
 
 KIND = "a slide"
 FORMATS = (
@@ -38,6 +41,8 @@ class Slide:
         Of the objective, such as 20; None where the file does not say.
     vendor : str
         Such as ``"aperio"``, or ``"generic-tiff"``.
+    stored : StoredFile or None
+        What on storage ``path`` is a copy of; another machine copies it again.
     """
 
     path: str
@@ -48,9 +53,30 @@ class Slide:
     mpp: float | None
     magnification: float | None
     vendor: str
+    stored: StoredFile | None = None
 
     def __reduce__(self):
-        return open_slide, (self.path,)
+        if self.stored is None:
+            return open_slide, (self.path,)
+        facts = {fact.name: getattr(self, fact.name) for fact in fields(self)}
+        return _not_yet_copied, (self.stored, facts)  # of many slides each worker copies those that it reads
+
+    @cached_property
+    def _file(self) -> str:
+        return self.path if self.stored is None else str(self.stored.fetch())
+
+    @property
+    def origin(self) -> str:
+        """What messages call it: its path, or its URL."""
+        return self.path if self.stored is None else self.stored.url
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Size in bytes and age in nanoseconds of its file."""
+        if self.stored is not None:
+            return self.stored.size, self.stored.mtime_ns
+        file = os.stat(self.path)
+        return file.st_size, file.st_mtime_ns
 
     @property
     def name(self) -> str:
@@ -72,16 +98,17 @@ class Slide:
         FileFormatError
             If that part of the file is damaged; other parts can still be read.
         """
-        with decoding(self.path, KIND):
+        file = self._file
+        with decoding(self.origin, KIND):
             try:
-                region = handle_of(self.path).read_region((int(x), int(y)), level, (width, height))
+                region = handle_of(file).read_region((int(x), int(y)), level, (width, height))
             except Exception:
-                forget(self.path)
+                forget(file)
                 raise
         return _on_white(region)
 
 
-def open_slide(path: str | os.PathLike) -> Slide:
+def open_slide(path: str | os.PathLike | StoredFile) -> Slide:
     """Return what the header of a slide tells.
 
     Parameters
@@ -89,7 +116,7 @@ def open_slide(path: str | os.PathLike) -> Slide:
     path : path-like
         Any file that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss and others,
         tiled TIFF files, plain or in several resolutions, and any file of a DICOM series, the others of which
-        lie in the same folder.
+        lie in the same folder. One on storage is copied into the cache first.
 
     Returns
     -------
@@ -107,8 +134,17 @@ def open_slide(path: str | os.PathLike) -> Slide:
     A. Goode et al. OpenSlide: a vendor-neutral software foundation for digital pathology. J Pathol Inform
     4:27, 2013.
     """
+    if not isinstance(path, StoredFile):
+        if not is_remote(path):
+            return _open_file(str(existing_file(path)))
+        path = find_stored(find_place(path))
+    copy = path.fetch()
+    with called(copy, path.url):
+        return replace(_open_file(str(copy)), stored=path)
+
+
+def _open_file(file: str) -> Slide:
     openslide = import_openslide()
-    file = str(existing_file(path))
     demand_usable_tiles(file)
     with decoding(file, KIND):
         try:
@@ -122,6 +158,10 @@ def open_slide(path: str | os.PathLike) -> Slide:
                 f"{file} must be a slide that OpenSlide reads", received, FORMATS
             ) from error
         return _describe(file, handle)
+
+
+def _not_yet_copied(stored: StoredFile, facts: dict[str, Any]) -> Slide:
+    return Slide(**{**facts, "path": str(stored.copy)})
 
 
 def _describe(path: str, handle: Any) -> Slide:

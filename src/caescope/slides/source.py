@@ -19,6 +19,7 @@ from caescope.slides.reading import read_sample, read_tile
 from caescope.slides.stain import Normaliser, parse_stain
 from caescope.slides.thumbnail import read_thumbnail
 from caescope.slides.tiling import TileOptions, TilePlan, plan_with
+from caescope.storage import called, find_place, is_remote
 
 TILES_AT_A_TIME = 32  # that a thread reads before it reports
 
@@ -156,7 +157,8 @@ def find_slides(
     Parameters
     ----------
     path : path-like
-        A slide, or a folder of them and of sub-folders with them; hidden files are left out.
+        A slide, or a folder of them and of sub-folders with them; hidden files are left out. Slides on
+        storage are copied into the cache when they are opened.
     skip_unreadable : bool
         Leave out slides that cannot be opened or planned, and list them in ``skipped``.
     stain : {"macenko", "reinhard"}, optional
@@ -182,11 +184,12 @@ def find_slides(
     checked, normalisation = TileOptions(**options), parse_stain(stain)
     files = slide_files(path)
 
-    def plan_one(item: tuple[str, Path]) -> PlannedSlide | tuple[str, str]:
+    def plan_one(item: tuple[str, str | Path]) -> PlannedSlide | tuple[str, str]:
         name, file = item
         try:
             slide = open_slide(file)
-            planned = _plan(name, slide, checked, normalisation)
+            with called(slide.path, slide.origin):
+                planned = _plan(name, slide, checked, normalisation)
         except (DataError, FileFormatError) as error:
             if not skip_unreadable:
                 raise
@@ -197,7 +200,7 @@ def find_slides(
     results = list(plan_all(plan_one, files.items()))
     return SlideSource(
         tuple(result for result in results if isinstance(result, PlannedSlide)),
-        name=Path(path).resolve().name,
+        name=find_place(path).name if is_remote(path) else Path(path).resolve().name,
         skipped=tuple(result for result in results if not isinstance(result, PlannedSlide)),
     )
 
@@ -218,9 +221,8 @@ def _read(planned: PlannedSlide, i: int) -> np.ndarray:
 
 def _stamp_of(planned: PlannedSlide) -> tuple:
     name, slide, plan, stain = planned
-    file = os.stat(slide.path)
     corners = zlib.crc32(np.stack([plan.x, plan.y]).tobytes())
-    facts = name, file.st_size, file.st_mtime_ns, plan.size, plan.downsample, plan.level, corners
+    facts = name, *slide.version, plan.size, plan.downsample, plan.level, corners
     return facts if stain is None else (*facts, type(stain).__name__, zlib.crc32(repr(stain).encode()))
 
 
