@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import together
 import torch
 
+import together
 from caescope.errors import OptionError
 from caescope.model.objectives.invariant import compare_views, covariance_of
 from caescope.model.share import Share, whole
@@ -75,10 +75,8 @@ def test_every_image_of_an_epoch_is_learned_by_one_process(size, n_images, batch
         shares = team.shares(n_images, batch)
         rows = team.order(order, shares, batch)
         for share in shares:
-            here, rows = (
-                rows[: share.rows.stop - share.rows.start],
-                rows[share.rows.stop - share.rows.start :],
-            )
+            n_here = share.rows.stop - share.rows.start
+            here, rows = rows[:n_here], rows[n_here:]
             assert 1 <= len(here) <= team.most(share.n_all)
             learned += here.tolist() if share.n_own else []
         assert not len(rows)

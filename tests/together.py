@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from caescope import CAE
@@ -74,11 +75,9 @@ def fit(case: str, team: Team, folder: Path, **more) -> dict[str, np.ndarray]:
 
 def stopped(team: Team, folder: Path) -> dict[str, np.ndarray]:
     """Train until asked to stop, and go on from the checkpoint."""
-    try:
+    with pytest.raises(TrainingStopped) as stop:
         fit("plain", team, folder, checkpoint=Asked(folder / "kept"))
-        raise AssertionError("nobody stopped")
-    except TrainingStopped as stop:
-        assert stop.signal == 15
+    assert stop.value.signal == 15
     return fit("plain", team, folder, checkpoint=folder / "kept")
 
 

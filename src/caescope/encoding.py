@@ -1,9 +1,8 @@
 """Latents of a whole source, a block at a time: all at once, or as a file that can be gone on with."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -21,11 +20,12 @@ from caescope.data import ArraySource
 from caescope.data.opening import Source
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
+from caescope.parts_job import kept_parts
 from caescope.progress import Stages
 from caescope.run_folder import fingerprint_array
 from caescope.staging import only_writer
 from caescope.table import LatentTable
-from caescope.writing import write_atomically, write_through, writing
+from caescope.writing import write_through
 
 COLOURS = {1: ("brightness",), 3: ("red", "green", "blue")}  # columns for the mean of each channel
 PART_IMAGES = 8192  # images whose latents are lost at most when an encoding is interrupted
@@ -47,10 +47,10 @@ def encode_images(cae: CAE, images: Source, stages: Stages) -> tuple[LatentTable
 
     The quality is what `caescope.analysis.reconstruction.image_quality` says of each image.
     """
-    with _stage(images, stages):
-        blocks = list(_encode(cae, images, image_quality, slice(0, len(images))))
+    with encode_stage(images, stages):
+        blocks = list(encode_blocks(cae, images, image_quality, slice(0, len(images))))
     quality = {name: np.concatenate([block.quality[name] for block in blocks]) for name in blocks[0].quality}
-    return _table_of(images, blocks), quality
+    return table_of(images, blocks), quality
 
 
 def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None:
@@ -59,13 +59,14 @@ def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None
     The parts lie in a hidden folder beside ``path`` until all are there. When that is interrupted, the same
     encoding goes on after the last of them; that of another model or of other images starts anew.
     """
-    with only_writer(path), _stage(images, stages), _parts_of(path, _describe_job(cae, images)) as parts:
+    job = describe_job(cae, images, PART_IMAGES)
+    with only_writer(path), encode_stage(images, stages), kept_parts(path, job, "job.json") as parts:
         whole = [*blocks_of(len(images), PART_IMAGES)]
         todo = [part for part in whole if not _part(parts, part).exists()]
         if todo and todo[0].start:
             stages.say(f"encode: goes on after {todo[0].start:,} images")
         for part in todo:
-            table = _table_of(images, list(_encode(cae, images, _errors_only, part)))
+            table = table_of(images, list(encode_blocks(cae, images, errors_only, part)))
             table.write(_part(parts, part))
         _join([_part(parts, part) for part in whole], path)
         shutil.rmtree(parts)
@@ -76,12 +77,20 @@ def block_size(cae: CAE, images: Source) -> int:
     return share_of(len(images), images_at_a_time(cae.options, cae.encoder.device), count_cores())
 
 
-def _stage(images: Source, stages: Stages) -> AbstractContextManager:
+def encode_stage(images: Source, stages: Stages) -> AbstractContextManager:
+    """Time what happens inside as the stage that encodes."""
     size = "×".join(map(str, images.shape))  # a folder compares all headers here, before it encodes
     return stages.stage("encode", f"{len(images):,} images of {size}")
 
 
-def _encode(cae: CAE, images: Source, measure: Callable, part: slice) -> Iterator[Block]:
+def encode_blocks(
+    cae: CAE,
+    images: Source,
+    measure: Callable,
+    part: slice,
+    threads: int | None = None,
+    at_a_time: int | None = None,
+) -> Iterator[Block]:
     """Yield the images of a part, encoded and measured.
 
     Each core reads, encodes and reconstructs small blocks of its own: what a block needs stays in the core's
@@ -96,18 +105,18 @@ def _encode(cae: CAE, images: Source, measure: Callable, part: slice) -> Iterato
             reconstructions = cae.decoder.predict(latents)
         return Block(rows, latents, measure(originals, reconstructions), mean_colour(originals))
 
-    blocks = blocks_of(part.stop - part.start, block_size(cae, images))
+    blocks = blocks_of(part.stop - part.start, at_a_time or block_size(cae, images))
+    rows = (slice(part.start + block.start, part.start + block.stop) for block in blocks)
     with one_thread_each():
-        yield from map_in_order(
-            encode_rows, (slice(part.start + rows.start, part.start + rows.stop) for rows in blocks)
-        )
+        yield from map_in_order(encode_rows, rows, threads)
 
 
-def _errors_only(images: np.ndarray, reconstructions: np.ndarray) -> Quality:
+def errors_only(images: np.ndarray, reconstructions: np.ndarray) -> Quality:
+    """Measure what a table of latents holds, and no more."""
     return {"mse": image_errors(images, reconstructions)}
 
 
-def _table_of(images: Source, blocks: list[Block]) -> LatentTable:
+def table_of(images: Source, blocks: list[Block]) -> LatentTable:
     """Return what blocks in a row know, with what the source knows of the same images."""
     rows = slice(blocks[0].rows.start, blocks[-1].rows.stop)
     colours = np.concatenate([block.colours for block in blocks])
@@ -122,7 +131,7 @@ def _table_of(images: Source, blocks: list[Block]) -> LatentTable:
     )
 
 
-def _describe_job(cae: CAE, images: Source) -> dict[str, str | int]:
+def describe_job(cae: CAE, images: Source, part_images: int) -> dict[str, str | int]:
     """Return what an encoding must have in common with one that goes on with it."""
     weights, known = sha256(repr(cae.options).encode()), sha256(_stamp(images).encode())
     for array in cae.model.get_weights():
@@ -134,36 +143,13 @@ def _describe_job(cae: CAE, images: Source) -> dict[str, str | int]:
         "model": weights.hexdigest(),
         "images": known.hexdigest(),
         "shape": "×".join(map(str, images.shape)),
-        "part_images": PART_IMAGES,
+        "part_images": part_images,
     }
 
 
 def _stamp(images: Source) -> str:
     """Return what changes when pixels do: their digest, or the size and age of their files."""
     return fingerprint_array(images.images) if isinstance(images, ArraySource) else images.stamp()
-
-
-@contextmanager
-def _parts_of(path: Path, job: dict[str, str | int]) -> Iterator[Path]:
-    """Yield the folder of this job's parts; those of another job are removed, and so is an empty folder."""
-    parts = path.absolute().with_name(f".{path.name}.parts")
-    record = parts / "job.json"
-    try:
-        with writing(path):
-            if not _holds(record, job):
-                shutil.rmtree(parts, ignore_errors=True)
-                write_atomically(record, json.dumps(job).encode())
-            yield parts
-    finally:
-        if not any(parts.glob("*.parquet")):
-            shutil.rmtree(parts, ignore_errors=True)
-
-
-def _holds(record: Path, job: dict[str, str | int]) -> bool:
-    try:
-        return json.loads(record.read_text()) == job
-    except (FileNotFoundError, ValueError):
-        return False
 
 
 def _part(parts: Path, rows: slice) -> Path:

@@ -85,3 +85,6 @@ class TrainingStopped(KeyboardInterrupt):
     def __init__(self, sentence: str, signal: int):
         super().__init__(sentence)
         self.signal = signal
+
+    def __reduce__(self):
+        return type(self), (str(self), self.signal)

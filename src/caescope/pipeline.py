@@ -21,16 +21,22 @@ from caescope.auditing import (
 from caescope.cae import CAE
 from caescope.data import split_source
 from caescope.encoding import COLOURS, encode_images, encode_to_file
+from caescope.encoding_parts import encode_to_parts
 from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
-from caescope.preflight import estimate_encode, estimate_fit, estimate_run, warn_if_too_large
+from caescope.parts_job import demand_free
+from caescope.preflight import Need, estimate_encode, estimate_fit, estimate_run, warn_if_too_large
 from caescope.progress import Stages
+from caescope.remote_output import output_folder
 from caescope.run_folder import Run, describe, fingerprint_source, is_same_run, keep_notes, read_run
 from caescope.run_options import parse_run_options
+from caescope.scale.encoding import encode_with
+from caescope.scale.workers import parse_workers
 from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import CHECKPOINT, OutputFolder
-from caescope.steps import choose_options, gather, other_models, train
+from caescope.steps import choose_options, gather, gather_only, other_models, part_of, train
+from caescope.storage import is_remote, path_or_url
 
 __all__ = ["analyze", "encode", "fit", "run"]
 
@@ -136,6 +142,10 @@ def fit(
     resume: bool = False,
     verbose: int | str = "auto",
     log_dir: str | os.PathLike | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0,
+    cpus_per_worker: int | None = None,
     **options: Any,
 ) -> CAE:
     """Train an autoencoder on a source's train images and write its model folder.
@@ -145,27 +155,36 @@ def fit(
     source, overwrite, resume, verbose, **options
         As in `run`.
     out : path-like
-        The model folder.
+        The model folder; it may be on storage: ``s3://bucket/model``.
     log_dir : path-like, optional
         Where TensorBoard's event files go; none are written by default.
+    workers, address, gpus_per_worker, cpus_per_worker
+        Processes that share every batch, as in `caescope.scale.workers.Workers`; this one alone by default.
+        With the same options and seed they learn what it does.
 
     Returns
     -------
     CAE
     """
+    team = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
     where, how = split_options(options)
-    parsed, folder = parse_run_options(how), OutputFolder(out, overwrite, resume, mark="params.yaml")
+    parsed, folder = parse_run_options(how), output_folder(out, overwrite, resume, mark="params.yaml")
     images = keep_small(split_source(where.find(source), parsed.seed))
-    parsed = parsed.resolve(images.shape, int((images.split == "train").sum()))
+    n_training, stages = int((images.split == "train").sum()), Stages(verbose)
+    parsed, _ = choose_options(parsed, images, n_training, {"map": parsed.map} | how, stages)
+    parsed = parsed.resolve(images.shape, n_training)
     warn_if_too_large(estimate_fit(images, parsed, log_dir), folder.path, "This training")
-    cae, stages = parsed.new_cae(images.shape), Stages(verbose)
-    if folder.is_done and (done := CAE(path=folder.path, load=True)).options == cae.options:
-        stages.say(f"{folder.path} is whole already")
+    cae = parsed.new_cae(images.shape)
+    if folder.is_done and (done := CAE(path=folder.target, load=True)).options == cae.options:
+        stages.say(f"{folder.target} is whole already")
         return done
     with folder.staged() as partial:
-        train(cae, images, parsed, stages, verbose, log_dir, partial / CHECKPOINT)
+        checkpoint = partial / CHECKPOINT
+        train(cae, images, parsed, stages, verbose, log_dir, checkpoint, team)
+        if parsed.refine:
+            gather_only(cae, part_of(images, "train"), parsed, stages, verbose, checkpoint / "refined")
         cae.save(partial)
-    cae.path = folder.path
+    cae.path = folder.target
     return cae
 
 
@@ -178,8 +197,12 @@ def encode(
     overwrite: bool = False,
     verbose: int | str = "auto",
     device: str = "auto",
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0,
+    cpus_per_worker: int | None = None,
     **options: Any,
-) -> Path:
+) -> Path | str:
     """Write the latents and the reconstruction error of every image as Parquet.
 
     The images of a folder are read while others are being encoded, and never all in memory. What is done is
@@ -192,31 +215,52 @@ def encode(
     source, labels, verbose
         As in `run`.
     out : path-like
-        The Parquet file.
+        The Parquet file; with workers, or on object storage, a folder of parts.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether a file or a folder of parts that is there may be replaced.
+    workers, address, gpus_per_worker, cpus_per_worker
+        Processes that share the work, as in `caescope.scale.workers.parse_workers`. However many there are,
+        the result is the same.
     **options
         As in `caescope.source_options.SourceOptions`.
 
     Returns
     -------
-    pathlib.Path
-        The file; `caescope.table.read_latents` reads it, which needs memory for all of its rows.
+    pathlib.Path or str
+        The file or folder; `caescope.table.read_latents` reads it, which needs memory for all of its rows,
+        and `caescope.parts.open_parts` reads a folder part by part.
 
     Raises
     ------
     DataError
         If the images have another shape than the model was made for.
+    MissingDependencyError, OptionError
+        If workers are asked for and Ray is not installed, or they cannot be had.
     """
-    if Path(out).exists() and not overwrite:
+    together = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
+    if together is None and not is_remote(out):
+        return _encode_alone(model, source, Path(out), labels, overwrite, verbose, device, options)
+    demand_free(out, overwrite)
+    cae = CAE(path=model, load=True, device=device if together is None else "cpu")
+    images = parse_source_options(options).find(source, labels)
+    if not is_remote(out):
+        need = Need(memory=0, disk=estimate_encode(cae, images).disk // 2)  # the parts are not joined
+        warn_if_too_large(need, Path(out).parent, "This encoding")
+    share = None if together is None else encode_with(together, device)
+    encode_to_parts(cae, images, path_or_url(out), Stages(verbose), share)
+    return path_or_url(out)
+
+
+def _encode_alone(model, source, out: Path, labels, overwrite, verbose, device, options) -> Path:
+    if out.exists() and not overwrite:
         raise OptionError(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
     cae = CAE(path=model, load=True, device=device)
     images = parse_source_options(options).find(source, labels)
-    warn_if_too_large(estimate_encode(cae, images), Path(out).parent, "This encoding")
-    encode_to_file(cae, images, Path(out), Stages(verbose))
-    return Path(out)
+    warn_if_too_large(estimate_encode(cae, images), out.parent, "This encoding")
+    encode_to_file(cae, images, out, Stages(verbose))
+    return out
 
 
 def _skipped(source: Any) -> Sequence[tuple[str, str]]:
@@ -225,7 +269,9 @@ def _skipped(source: Any) -> Sequence[tuple[str, str]]:
 
 
 def _name_of(source: Any) -> str | None:
-    """Return what `open_source` would find the source by again: a name or an absolute path."""
+    """Return what `open_source` would find the source by again: a name, a URL or an absolute path."""
     if not is_path(source):
         return None
+    if is_remote(source):
+        return str(path_or_url(source))
     return str(source) if source in ("digits", "tissue", "mnist") else str(Path(source).absolute())

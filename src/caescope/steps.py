@@ -12,15 +12,17 @@ from caescope.analysis.gathering import compare_gathering
 from caescope.analysis.judging import map_and_cluster
 from caescope.analysis.latents import flatten_latents
 from caescope.cae import CAE
-from caescope.callbacks import Callback, Checkpoint, History, Progress, TensorBoard
+from caescope.callbacks import Checkpoint, History, Progress, TensorBoard
 from caescope.data import ArraySource
 from caescope.data.opening import Source
 from caescope.data.subset import Subset
 from caescope.parallel import blocks_of, map_in_order
 from caescope.progress import Stages
 from caescope.recipes import choose
-from caescope.refining import find_start, refine
+from caescope.refining import Start, find_start, refine
 from caescope.run_options import RunOptions
+from caescope.scale.training import fit_with
+from caescope.scale.workers import Workers
 
 BLOCK_IMAGES = 256  # that are encoded at a time
 
@@ -37,30 +39,34 @@ def choose_options(
 
 
 def train(
-    cae: CAE, images: Source, options: RunOptions, stages: Stages, verbose, log_dir, checkpoint: Path
+    cae: CAE,
+    images: Source,
+    options: RunOptions,
+    stages: Stages,
+    verbose,
+    log_dir,
+    checkpoint: Path,
+    workers: Workers | None = None,
 ) -> History:
     """Train on the train images, show progress, and write TensorBoard's files into ``log_dir``, if any.
 
-    What an earlier process left in ``checkpoint`` is gone on with.
+    What an earlier process left in ``checkpoint`` is gone on with. Workers, if any, share every batch.
     """
     training, validation = (part_of(images, name) for name in ("train", "validation"))
     assert options.epochs is not None  # filled in by resolve
-    callbacks: list[Callback] = [*_shown(verbose)]
+    shown, callbacks = _shown(verbose), []
     if log_dir is not None:
         often = max(1, options.epochs // 10)
         callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
     if Checkpoint(checkpoint).path.exists():
         stages.say("train: goes on where it was interrupted")
-    with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images", spin=False):
-        return cae.model.fit(
-            training,
-            batch_size=options.batch_size,
-            epochs=options.epochs,
-            verbose=0,
-            callbacks=callbacks,
-            validation_data=validation,
-            checkpoint=checkpoint,
-        )
+    how = {"batch_size": options.batch_size, "epochs": options.epochs, "checkpoint": checkpoint}
+    how["validation_data"] = validation
+    by = f" by {workers.number} workers" if workers else ""
+    with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images{by}", spin=False):
+        if workers:
+            return fit_with(workers, cae, training, shown=shown, callbacks=callbacks, **how)
+        return cae.model.fit(training, verbose=0, callbacks=[*shown, *callbacks], **how)
 
 
 def gather(
@@ -68,14 +74,21 @@ def gather(
 ) -> dict[str, Any]:
     """Let latents gather in clusters, and return what metrics.json says of it."""
     training = part_of(images, "train")
-    epochs = epochs_of_gathering(options)
-    with stages.stage("refine", f"{epochs} epochs around the clusters of a map of the latents", spin=False):
-        before, start = _gathered(cae, training, options, checkpoint, _shown(verbose))
+    before, start = gather_only(cae, training, options, stages, verbose, checkpoint)
     with stages.stage("compare", f"{start.k} clusters of the latents, before and after"):
         after = flatten_latents(_predict(cae, training))
         labels = None if images.labels is None else images.labels[images.split == "train"]
         found = compare_gathering(before, after, start.k, labels, options.seed)
-    return start.as_dict() | {"epochs": epochs} | found
+    return start.as_dict() | {"epochs": epochs_of_gathering(options)} | found
+
+
+def gather_only(
+    cae: CAE, training: Any, options: RunOptions, stages: Stages, verbose, checkpoint: Path
+) -> tuple[np.ndarray, Start]:
+    """Let latents of a part of the images gather; return them as they were, and where the clusters were."""
+    epochs = epochs_of_gathering(options)
+    with stages.stage("refine", f"{epochs} epochs around the clusters of a map of the latents", spin=False):
+        return _gathered(cae, training, options, checkpoint, _shown(verbose))
 
 
 def epochs_of_gathering(options: RunOptions) -> int:
@@ -84,8 +97,9 @@ def epochs_of_gathering(options: RunOptions) -> int:
     return max(1, round(options.epochs / 2))
 
 
-def _gathered(cae: CAE, training: Any, options: RunOptions, checkpoint: Path, callbacks=()):
-    """Return the latents as they were, and where the clusters were that they gathered in."""
+def _gathered(
+    cae: CAE, training: Any, options: RunOptions, checkpoint: Path, callbacks=()
+) -> tuple[np.ndarray, Start]:
     before = flatten_latents(_predict(cae, training))
     k = None if options.refine == "auto" else options.refine
     start = find_start(before, k, options.seed)  # pyright: ignore[reportArgumentType] - "auto" is gone

@@ -97,10 +97,14 @@ class LatentTable:
     def write(self, path: str | os.PathLike) -> Path:
         """Write the table as Parquet, all of it or nothing."""
         path = Path(path)
+        write_atomically(path, self.as_parquet())
+        return path
+
+    def as_parquet(self) -> bytes:
+        """Return the content of the file that `write` writes."""
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.table(self._cells()), buffer)
-        write_atomically(path, buffer.getvalue().to_pybytes())
-        return path
+        return buffer.getvalue().to_pybytes()
 
     def _cells(self) -> dict[str, Any]:
         return {name: _nullable(values) for name, values in self._columns().items()}
@@ -120,11 +124,11 @@ def read_latents(path: str | os.PathLike, may_lack_latents: bool = False) -> Lat
     Parameters
     ----------
     path : path-like
-        An NPY file of shape (n, latent_features); or Parquet. There the latents are the columns ``z000``,
-        ``z001``, …; or else a column of lists, all of one length; or else the largest group of numbered
-        columns of one name, such as ``emb_0``, ``emb_1``, …. The columns ``id`` (or ``path``), ``split``,
-        ``label``, ``map_x``, ``map_y``, ``cluster`` and ``error`` mean what `LatentTable` says; columns of
-        texts, numbers or booleans are kept beside them.
+        An NPY file of shape (n, latent_features); or Parquet, as a file or as a folder of parts. There the
+        latents are the columns ``z000``, ``z001``, …; or else a column of lists, all of one length; or else
+        the largest group of numbered columns of one name, such as ``emb_0``, ``emb_1``, …. The columns ``id``
+        (or ``path``), ``split``, ``label``, ``map_x``, ``map_y``, ``cluster`` and ``error`` mean what
+        `LatentTable` says; columns of texts, numbers or booleans are kept beside them.
     may_lack_latents : bool
         Whether a Parquet file without latents is read too: they are of shape (n, 0) then.
 
@@ -133,14 +137,36 @@ def read_latents(path: str | os.PathLike, may_lack_latents: bool = False) -> Lat
     FileFormatError
         If the file is missing, damaged, or has no latents.
     """
+    if not os.path.isfile(path):
+        from caescope.parts import is_parts, open_parts
+
+        if is_parts(path):
+            return open_parts(path).join(may_lack_latents)
     path = existing_file(path)
     if read_head(path).startswith(b"\x93NUMPY"):
         return _from_array(path, load_npy(path))
-    table = read_parquet(path)
+    return table_from(read_parquet(path), str(path), may_lack_latents)
+
+
+def table_from(
+    table: pa.Table, path: str, may_lack_latents: bool = False, is_part: bool = False
+) -> LatentTable:
+    """Return what a table that was read from ``path`` says, as `read_latents` does.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    path : str
+        What messages call it.
+    may_lack_latents : bool
+        As in `read_latents`.
+    is_part : bool
+        Whether there are other parts: columns that are empty in this one alone are masked then.
+    """
     with decoding(path, "a Parquet file"):
         found = _find_latents(table)
         if found is None and may_lack_latents and len(table):
-            return LatentTable(latents=np.empty((len(table), 0), np.float32), **_known(table, set()))
+            return LatentTable(latents=np.empty((len(table), 0), np.float32), **_known(table, set(), is_part))
         if found is None:
             raise FileFormatError(
                 f"{path} must hold latents in the columns z000, z001, … without a gap, in one column of "
@@ -149,9 +175,8 @@ def read_latents(path: str | os.PathLike, may_lack_latents: bool = False) -> Lat
                 "Write it with caescope encode, or rename the columns.",
             )
         read_from, names = found
-        return LatentTable(
-            latents=_stack(table, names), read_from=printable(read_from), **_known(table, set(names))
-        )
+        known = _known(table, set(names), is_part)
+        return LatentTable(latents=_stack(table, names), read_from=printable(read_from), **known)
 
 
 def _from_array(path: Path, latents: np.ndarray) -> LatentTable:
@@ -212,7 +237,7 @@ def _stack(table: pa.Table, names: list[str]) -> np.ndarray:
     return np.stack([_column(table, name, np.float32) for name in names], axis=1)
 
 
-def _known(table: pa.Table, latents: set[str]) -> dict[str, Any]:
+def _known(table: pa.Table, latents: set[str], is_part: bool) -> dict[str, Any]:
     """Return what else a table says about its images."""
     has = set(table.column_names) - latents
     key = next((name for name in ("id", "path") if name in has), None)
@@ -222,28 +247,37 @@ def _known(table: pa.Table, latents: set[str]) -> dict[str, Any]:
     return {
         "ids": ids,
         "split": _column(table, "split", str) if "split" in has else None,
-        "labels": _labels(table, "label") if "label" in has else None,
+        "labels": _labels(table, "label", is_part) if "label" in has else None,
         "map": np.stack(axes, axis=1) if is_mapped else None,
         "clusters": _column(table, "cluster", np.int32) if "cluster" in has else None,
         "errors": _column(table, "error", np.float32) if "error" in has else None,
-        "columns": _others(table, [name for name in table.column_names if name in has]),
+        "columns": _others(table, [name for name in table.column_names if name in has], is_part),
     }
 
 
-def _others(table: pa.Table, names: list[str]) -> dict[str, np.ndarray]:
+def _others(table: pa.Table, names: list[str], is_part: bool) -> dict[str, np.ndarray]:
     """Return the columns that are no part of the format; those of another kind or empty say nothing."""
     columns = {}
     for name in names:
         if not RESERVED.fullmatch(name) and name.strip():
             try:
-                columns[name] = _labels(table, name)
+                columns[name] = _labels(table, name, is_part)
             except DataError:
                 continue
     return columns
 
 
-def _labels(table: pa.Table, name: str) -> np.ndarray:
+def _labels(table: pa.Table, name: str, is_part: bool) -> np.ndarray:
+    if is_part and table[name].null_count == len(table):
+        return _all_missing(table.schema.field(name).type, len(table))
     return parse_labels(table[name].to_pylist(), len(table), name)
+
+
+def _all_missing(kind: pa.DataType, n_images: int) -> np.ndarray:
+    """Return labels of which none is known, of the dtype that known ones have."""
+    is_known = _is_number(kind) or pa.types.is_boolean(kind)
+    dtype = np.dtype(kind.to_pandas_dtype()) if is_known else np.dtype("U1")
+    return np.ma.array(np.zeros(n_images, dtype), mask=True)
 
 
 def _column(table: pa.Table, name: str, dtype) -> np.ndarray:

@@ -7,7 +7,9 @@ import click
 from caescope.cli.output import print_json, print_paths, print_run
 from caescope.cli.parameters import (
     IN,
+    IN_OR_URL,
     OUT,
+    OUT_OR_URL,
     asked_for,
     device_option,
     judging_options,
@@ -22,6 +24,7 @@ from caescope.cli.parameters import (
     source_options,
     tile_options,
     training_options,
+    workers_options,
 )
 from caescope.cli.stopping import describe_stop, number_of, terminable
 from caescope.errors import CaescopeError
@@ -124,35 +127,44 @@ def run(context, source: str, out: Path, labels: Path | None, as_json: bool, qui
 
 @main.command()
 @click.argument("source")
-@click.option("--out", type=OUT, required=True, help="The model folder.")
+@click.option("--out", type=OUT_OR_URL, required=True, help="The model folder.")
 @click.option("--log-dir", type=OUT, help="Folder for TensorBoard's event files.")
 @source_options
 @training_options
+@refine_option
+@recipe_option
 @seed_option
 @device_option
+@workers_options
 @overwrite_option
 @resume_option
 @output_options
-def fit(source: str, out: Path, log_dir: Path | None, as_json: bool, quiet: bool, **options):
+@click.pass_context
+def fit(context, source: str, out: Path, log_dir: Path | None, as_json: bool, quiet: bool, **options):
     """Train on SOURCE and write a model folder.
 
     \b
     Example:
       caescope fit mnist.pkl.gz --out models/mnist --latent-features 20
+      caescope fit slides/ --out models/slides --workers 8 --address ray://head:10001 --gpus-per-worker 1
     """
     from caescope.pipeline import fit
 
-    fit(source, out, verbose=_verbose(quiet), log_dir=log_dir, **options)
+    given = asked_for(context, *options)  # what is not given is a recipe's to choose
+    fit(source, out, verbose=_verbose(quiet), log_dir=log_dir, **given)
     print_paths({"model": out}, as_json)
 
 
 @main.command()
-@click.argument("model", type=IN)
+@click.argument("model", type=IN_OR_URL)
 @click.argument("source")
-@click.option("--out", type=OUT, required=True, help="The Parquet file.")
+@click.option(
+    "--out", type=OUT_OR_URL, required=True, help="The Parquet file; with workers, a folder of parts."
+)
 @labels_option
 @source_options
 @device_option
+@workers_options
 @overwrite_option
 @output_options
 def encode(model, source, out, labels, device, overwrite, as_json, quiet, **options):
@@ -161,6 +173,7 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet, **opti
     \b
     Example:
       caescope encode models/mnist mnist.pkl.gz --out latents.parquet
+      caescope encode models/slides slides/ --out latents.parquet --workers 8 --address ray://head:10001
     """
     from caescope.pipeline import encode
 
@@ -170,7 +183,7 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet, **opti
 
 
 @main.command()
-@click.argument("slides", type=IN)
+@click.argument("slides", type=IN_OR_URL)
 @click.option("--out", type=OUT, required=True, help="The folder.")
 @click.option("--save", is_flag=True, help="Write the tiles, too, as PNG files.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out slides that cannot be used.")
@@ -218,24 +231,31 @@ def export(latents: Path, to: str, out: Path, value: str, dissolve: bool, as_jso
 
 
 @main.command()
-@click.argument("latents", type=IN)
+@click.argument("latents", type=IN_OR_URL)
 @click.option("--out", type=OUT, help="The run folder.  [default: RUN itself, or FILE-analysis]")
 @click.option("--labels", help="Column of the table, or a file as for run.")
+@click.option(
+    "--sample", type=int, metavar="N", help="Images of a folder of parts to judge.  [default: 100000]"
+)
 @judging_options
 @seed_option
+@workers_options
 @overwrite_option
+@resume_option
 @output_options
 @click.pass_context
 def analyze(context, latents, out, labels, overwrite, as_json, quiet, **options):
-    """Judge LATENTS, whoever made them: a Parquet or NPY file, or a run folder.
+    """Judge LATENTS, whoever made them: a Parquet or NPY file, a folder of parts, or a run folder.
 
     Writes probes, maps, clusters, how far to trust them, figures and a report. Options that are not given are
-    those of the run folder.
+    those of the run folder. Of a folder of parts a sample is judged, and all images are assigned to its map
+    and clusters, by several workers if you like.
 
     \b
     Example:
       caescope analyze runs/mnist --clusters 12
       caescope analyze latents.parquet --labels label --group slide
+      caescope analyze parts.parquet --out runs/archive --sample 100000 --workers 8
     """
     from caescope.pipeline import analyze
 
@@ -288,7 +308,7 @@ def explore(run: Path, port: int, host: str, no_browser: bool, folder: Path | No
 
 
 @main.command()
-@click.argument("model", type=IN)
+@click.argument("model", type=IN_OR_URL)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 def inspect(model: Path, as_json: bool):
     """Show the options and layers of a model folder.
@@ -311,16 +331,18 @@ def inspect(model: Path, as_json: bool):
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
-def doctor(as_json: bool):
-    """Show this machine's versions, processors, GPU and extras.
+@click.option("--address", metavar="ray://HOST:PORT", help="Of the cluster to ask.  [default: RAY_ADDRESS]")
+def doctor(as_json: bool, address: str | None):
+    """Show this machine's versions, processors, GPU and extras, and the cluster that workers would be on.
 
     \b
     Example:
       caescope doctor
+      caescope doctor --address ray://head:10001
     """
     from caescope.cli.doctor import examine
 
-    facts = examine()
+    facts = examine(address)
     if as_json:
         print_json(facts)
         return

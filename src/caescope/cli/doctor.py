@@ -9,6 +9,7 @@ import sys
 import torch
 
 from caescope.data.named import default_cache
+from caescope.scale.describing import describe_cluster
 
 CORE = (
     "caescope",
@@ -25,13 +26,14 @@ EXTRAS = {
     "anndata": "anndata",
     "explorer": "starlette",
     "pacmap": "pacmap",
+    "ray": "ray",
     "slides": "openslide",
     "umap": "umap",
 }
 
 
-def examine() -> dict[str, str]:
-    """Return facts by name, each a short text."""
+def examine(address: str | None = None) -> dict[str, str]:
+    """Return facts by name, each a short text; ``address`` is of the cluster that workers would be on."""
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none that PyTorch can use"
     facts = {
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -44,4 +46,4 @@ def examine() -> dict[str, str]:
     for extra, module in EXTRAS.items():
         installed = importlib.util.find_spec(module) is not None
         facts[f"extra {extra}"] = "installed" if installed else f'missing: pip install "caescope[{extra}]"'
-    return facts
+    return facts | {"cluster": describe_cluster(address)}

@@ -7,8 +7,25 @@ from typing import Any
 
 import click
 
-OUT = click.Path(path_type=Path)
-IN = click.Path(path_type=Path)
+from caescope.storage import is_remote, local_path
+
+
+class PathOrUrl(click.Path):
+    """A path, or a URL as text, which `pathlib` would change; where only a disk will do, no URL."""
+
+    def __init__(self, remote: bool):
+        super().__init__(path_type=Path)
+        self.remote = remote
+
+    def convert(self, value, param, ctx):
+        if self.remote and is_remote(value):
+            return value
+        what = param.opts[0] if isinstance(param, click.Option) else "A run folder, or a table of one,"
+        return super().convert(local_path(value, what), param, ctx)
+
+
+OUT = IN = PathOrUrl(remote=False)
+OUT_OR_URL = IN_OR_URL = PathOrUrl(remote=True)
 
 
 class Integers(click.ParamType):
@@ -233,7 +250,7 @@ workers_options = _group(
     click.option("--gpus-per-worker", type=float, default=0, help="GPUs for each worker; 0.5 shares one."),
     click.option("--cpus-per-worker", type=int, help="Processors for each worker.  [default: its share]"),
 )
-labels_option = click.option("--labels", type=IN, help="NPY, IDX, CSV, Parquet or text file.")
+labels_option = click.option("--labels", type=IN_OR_URL, help="NPY, IDX, CSV, Parquet or text file.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an earlier output.")
 resume_option = click.option(
     "--resume", is_flag=True, help="Go on with what was interrupted; what is whole already stays."

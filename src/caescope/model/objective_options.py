@@ -5,6 +5,7 @@ from typing import Any
 from caescope.errors import OptionError
 from caescope.parsing import parse_choice
 from caescope.views import Views, parse_views
+from caescope.views.strengths import shown
 
 # name: what its second term counts for by default, where it has one
 OBJECTIVES: dict[str, float | None] = {
@@ -31,18 +32,18 @@ def parse_weight(weight, objective: str) -> float | None:
         having = " and ".join(name for name, value in OBJECTIVES.items() if value is not None)
         raise OptionError(
             f"objective_weight is for the objectives {having}",
-            f"objective_weight={weight!r} with objective={objective!r}",
+            f"objective_weight={shown(weight)} with objective={objective!r}",
             "Leave it out.",
         )
     try:
         number = float("nan") if isinstance(weight, bool) else float(weight)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of an integer that no float can hold
         number = float("nan")
     if 0 <= number < float("inf"):
         return number
     raise OptionError(
         "objective_weight must be a number of at least 0",
-        f"objective_weight={weight!r}",
+        f"objective_weight={shown(weight)}",
         f"Leave it out for the default, {default}.",
     )
 
@@ -55,6 +56,6 @@ def parse_views_of(objective: str, views: Any, channels: int) -> Views | None:
         return None
     raise OptionError(
         f"views are for the objectives {' and '.join(VIEWS)}",
-        f"views={views!r} with objective={objective!r}",
+        f"views={shown(views)} with objective={objective!r}",
         "Leave them out.",
     )

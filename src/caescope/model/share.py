@@ -48,11 +48,11 @@ class _Sum(torch.autograd.Function):
     """The sum over processes; what each makes of it depends on what every one has given."""
 
     @staticmethod
-    def forward(_context, figure: torch.Tensor) -> torch.Tensor:
+    def forward(ctx, figure: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
         return _summed(figure)
 
     @staticmethod
-    def backward(_context, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(ctx, *gradients: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
         return _summed(gradients[0])
 
 

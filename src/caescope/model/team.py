@@ -66,7 +66,7 @@ class Team:
         return slice(start, start + least + (self.rank < more))
 
     def share(self, n_images: int) -> Share:
-        """Return this process's share of a batch; where there is none for it, one image that does not count."""
+        """Return this process's share of a batch; where it has none, one image that does not count."""
         rows = self.rows(n_images)
         own = rows.stop - rows.start
         return Share(rows if own else slice(0, 1), own, n_images, self.size)

@@ -183,7 +183,7 @@ def _learn_batches(job: Job) -> None:
 
 
 def _batches_left(job: Job) -> Iterator[tuple[torch.Tensor, torch.Tensor, Share]]:
-    """Yield this process's images of each batch of the epoch that is left, and which of the batch they are."""
+    """Yield this process's images of each batch that is left, and which of the batch they are."""
     n_images, size = len(job.training), job.plan.batch_size
     order = _order_left(n_images, job.plan, job.state)
     shares = job.team.shares(n_images - job.state.step * size, size)

@@ -4,12 +4,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from caescope.errors import MissingDependencyError, OptionError
 from caescope.parallel import count_cores
 from caescope.scale.versions import demand_same_versions
-from caescope.scale.workers import Workers
+from caescope.scale.workers import Workers, parse_address
 
 SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
 QUIET = {
@@ -40,7 +41,7 @@ def connected(workers: Workers) -> Iterator[Any]:
         _connect(ray, workers)
     try:
         demand_same_versions(ray)
-        _demand_resources(ray, workers)
+        demand_resources(ray, workers)
         yield ray
     finally:
         if is_ours:
@@ -56,6 +57,8 @@ def import_ray() -> Any:
     """Return the module ``ray``, told to be quiet."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError as error:
@@ -67,7 +70,17 @@ def import_ray() -> Any:
 
 def address_of(workers: Workers) -> str | None:
     """Return the address of the cluster, or None for one of this machine; RAY_ADDRESS counts, as in Ray."""
-    return workers.address or os.environ.get("RAY_ADDRESS") or None
+    there = os.environ.get("RAY_ADDRESS")
+    return workers.address or (parse_address(there) if there and there != "local" else None)
+
+
+def _has_token() -> bool:
+    """Tell whether there is a secret for clusters that ask for one, as those do that `ray start` starts here.
+
+    Ray itself sends it only where RAY_AUTH_MODE says so.
+    """
+    is_given = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return is_given or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _connect(ray: Any, workers: Workers) -> None:
@@ -75,7 +88,7 @@ def _connect(ray: Any, workers: Workers) -> None:
     common = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
     if address is None:
         cpus = max(count_cores(), workers.number * (workers.cpus_each or 1))
-        ray.init(num_cpus=cpus, include_dashboard=False, **common)
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **common)
         return
     if address != "auto":
         _demand_answer(address)
@@ -102,7 +115,7 @@ def _unreachable(address: str, reason: str) -> OptionError:
     )
 
 
-def _demand_resources(ray: Any, workers: Workers) -> None:
+def demand_resources(ray: Any, workers: Workers) -> None:
     """Refuse a job that would wait for ever."""
     there = ray.cluster_resources()
     cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)

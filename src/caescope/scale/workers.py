@@ -55,13 +55,14 @@ def parse_workers(
         return None
     return Workers(
         parse_integer(workers, "workers"),
-        None if address is None else _parse_address(address),
+        None if address is None else parse_address(address),
         _parse_gpus(gpus_per_worker),
         None if cpus_per_worker is None else parse_integer(cpus_per_worker, "cpus_per_worker"),
     )
 
 
-def _parse_address(address: Any) -> str:
+def parse_address(address: Any) -> str:
+    """Return the address of a cluster, or raise `OptionError` where it cannot be one."""
     host, colon, port = str(address).removeprefix("ray://").rpartition(":")
     if address == "auto" or (host and colon and port.isdecimal() and 0 < int(port) < 2**16):
         return str(address)

@@ -1,6 +1,5 @@
 """Latents become distributions, kept near the standard normal one."""
 
-import torch
 from torch import nn
 
 from caescope.model.layers import Dense

@@ -1,0 +1,163 @@
+"""Parts of an encoding, shared by workers: what is done where a worker is, and what it sends back."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caescope.cae import CAE
+from caescope.data.fetching import cache_folder
+from caescope.data.opening import Source
+from caescope.encoding_parts import encode_part
+from caescope.errors import OptionError
+from caescope.model.options import Options
+from caescope.parts import part_name
+from caescope.parts_job import RECORD
+from caescope.scale.connecting import connected, cpus_each
+from caescope.scale.streaming import answer_with_error, stream
+from caescope.scale.workers import Workers
+from caescope.storage import Place
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker has to know.
+
+    Attributes
+    ----------
+    options : Options
+    weights : list of numpy.ndarray
+        Of the model that encodes.
+    images : object reference
+        To the source.
+    files : tuple of str
+        Where the images are, seen from ``folder``.
+    place : Place
+        Where parts are written.
+    folder : str
+        The working directory of whoever started the job.
+    device : str
+    threads : int
+    """
+
+    options: Options
+    weights: list[np.ndarray]
+    images: Any
+    files: tuple[str, ...]
+    place: Place
+    folder: str
+    device: str
+    threads: int
+
+
+def encode_with(workers: Workers, device: str = "auto") -> Callable[..., Iterator[int]]:
+    """Return what `caescope.encoding_parts.encode_to_parts` lets encode parts: these workers."""
+
+    def encode_parts(cae: CAE, images: Source, place: Place, parts: list[slice]) -> Iterator[int]:
+        with connected(workers) as ray:
+            job = Job(
+                cae.options,
+                cae.model.get_weights(),
+                ray.put(images),
+                files_of(images),
+                place,
+                os.getcwd(),
+                "cpu" if device == "auto" and not workers.gpus_each else device,
+                cpus_each(ray, workers),
+            )
+            tasks = [{"start": part.start, "stop": part.stop} for part in parts]
+            for answer in stream(ray, PartEncoder, ray.put(job), tasks, workers):
+                yield answer["images"]
+
+    return encode_parts
+
+
+class PartEncoder:
+    """Encodes parts one after the other, in a process of its own, and writes each; Ray Data calls it.
+
+    Parameters
+    ----------
+    job : list of one object reference
+        To a `Job`. A process that is started again fetches it again.
+    """
+
+    def __init__(self, job: list[Any]):
+        self._reference = job[0]
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list]:
+        """Encode the images of a batch of one task, and say how many, or what is wrong with them."""
+        part, started = slice(int(batch["start"][0]), int(batch["stop"][0])), time.perf_counter()
+        with answer_with_error(images=0, worker=f"{socket.gethostname()}:{os.getpid()}") as answer:
+            answer["images"] = self._encode(part)
+        answer["seconds"] = time.perf_counter() - started
+        return {name: [value] for name, value in answer.items()}
+
+    def _encode(self, part: slice) -> int:
+        with _naming_unseen(self._job):
+            table = encode_part(self._cae, self._images, part, self._job.threads)
+            _demand_record(self._job.place)
+        (self._job.place / part_name(part.start)).write_bytes(table.as_parquet())
+        return len(table)
+
+    @cached_property
+    def _job(self) -> Job:
+        job = self._fetch(self._reference)
+        with suppress(OSError):
+            os.chdir(job.folder)  # where paths are seen from
+        return job
+
+    @cached_property
+    def _cae(self) -> CAE:
+        cae = CAE(**self._job.options.as_dict(), seed=0, device=self._job.device)
+        cae.model.set_weights(self._job.weights)
+        return cae
+
+    @cached_property
+    def _images(self) -> Source:
+        return self._fetch(self._job.images)
+
+    def _fetch(self, reference: Any) -> Any:
+        import ray
+
+        return ray.get(reference)
+
+
+def files_of(images: Source) -> tuple[str, ...]:
+    """Return the files and folders of this machine that a source reads, absolute."""
+    paths = [getattr(images, "root", None), getattr(getattr(images, "stack", None), "path", None)]
+    paths += [planned.slide.path for planned in getattr(images, "slides", ())]
+    local = [os.path.abspath(path) for path in paths if isinstance(path, (str, os.PathLike))]
+    return tuple(path for path in local if not Path(path).is_relative_to(cache_folder()))
+
+
+@contextmanager
+def _naming_unseen(job: Job) -> Iterator[None]:
+    """Say of whatever goes wrong inside that a file is not there, where that is so."""
+    try:
+        yield
+    except Exception as error:
+        unseen = next((path for path in job.files if not os.path.exists(path)), None)
+        if unseen is None:
+            raise
+        raise OptionError(
+            "Workers must see the files of the images",
+            f"no {unseen} on {socket.gethostname()}",
+            "Put them on a disk that all machines share, under the same path, or on object storage.",
+        ) from error
+
+
+def _demand_record(place: Place) -> None:
+    """Refuse to write where the output is not being gathered."""
+    if not (place / RECORD).exists():
+        raise OptionError(
+            "Workers must see the folder of the output",
+            f"no {place} on {socket.gethostname()}",
+            "Give one on a disk that all machines share, or on object storage.",
+        )

@@ -1,0 +1,249 @@
+"""Training shared by workers, through Ray Train: each has the model, and learns its share of every batch."""
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caescope.cae import CAE
+from caescope.callbacks import Callback, CallbackList, Checkpoint, History
+from caescope.errors import CaescopeError, TrainingError, TrainingStopped
+from caescope.model.options import Options
+from caescope.scale.connecting import connected, cpus_each
+from caescope.scale.post import Asked, Post, Relay, listening
+from caescope.scale.workers import Workers
+
+RESTARTS = 3  # of all workers, after one of them has died; each goes on from the checkpoint
+SECONDS_BETWEEN = 0.2  # that whoever waits looks for news
+STORAGE = "ray"  # a folder beside the checkpoint, where Ray Train keeps its own notes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker has to know.
+
+    Attributes
+    ----------
+    options : Options
+    weights : list of numpy.ndarray
+        The first ones, the same for all.
+    learning_rate : float or None
+    precision : str
+    seed : int
+    images, held_out : array or source
+        To learn and to measure, as ``Model.fit`` takes them.
+    batch_size, epochs : int
+    callbacks : sequence of Callback
+        That are called where the first worker is.
+    checkpoint : str
+        A folder that every worker sees.
+    seconds : float
+        As in `Checkpoint`.
+    folder : str
+        The working directory of whoever started the job.
+    threads : int
+        For each worker.
+    """
+
+    options: Options
+    weights: list[np.ndarray]
+    learning_rate: float | None
+    precision: str
+    seed: int
+    images: Any
+    held_out: Any
+    batch_size: int
+    epochs: int
+    callbacks: Sequence[Callback]
+    checkpoint: str
+    seconds: float
+    folder: str
+    threads: int
+
+
+def fit_with(
+    workers: Workers,
+    cae: CAE,
+    images: Any,
+    *,
+    batch_size: int,
+    epochs: int,
+    validation_data: Any = None,
+    shown: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike | Checkpoint,
+) -> History:
+    """Train as ``cae.model.fit`` does, shared by workers; afterwards the model has what they learned.
+
+    Parameters
+    ----------
+    workers : Workers
+    cae : CAE
+    images, batch_size, epochs, validation_data
+        As in ``Model.fit``; a batch is shared by all workers, so the result is that of one.
+    shown : sequence of Callback
+        That are called here, such as a progress bar.
+    callbacks : sequence of Callback
+        That are called where the first worker is, and can be pickled; they see the model.
+    checkpoint : path-like or Checkpoint
+        A folder that all workers see; training goes on from what is in it.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    OptionError, MissingDependencyError
+        As in `caescope.scale.connecting.connected`.
+    TrainingError
+        If a worker died more often than it is started again, or ran out of memory.
+    CaescopeError
+        Whatever training raises where a worker is.
+    TrainingStopped
+        At Ctrl-C or SIGTERM, once the checkpoint is written.
+    """
+    model, kept = cae.model, checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+    with connected(workers) as ray:
+        job = Job(
+            cae.options,
+            model.get_weights(),
+            model.learning_rate,
+            model.precision,
+            model.seed,
+            images,
+            validation_data,
+            batch_size,
+            epochs,
+            tuple(callbacks),
+            str(kept.folder.absolute()),
+            kept.seconds,
+            os.getcwd(),
+            cpus_each(ray, workers),
+        )
+        post = ray.remote(num_cpus=0, max_concurrency=4)(Post).remote()
+        steps = -(-len(images) // batch_size)
+        history = History()
+        followers = CallbackList([history, *shown])
+        followers.attach(model, {"epochs": epochs, "steps": steps, "verbose": 0, "images": None})
+        _run(ray, workers, ray.put(job), post, followers, Path(job.checkpoint))
+        result = ray.get(post.result.remote())
+    if isinstance(result, CaescopeError | TrainingStopped):
+        raise result
+    model.set_weights(result["weights"])
+    model.history = history
+    history.set_state(result["history"])
+    return history
+
+
+def _run(ray: Any, workers: Workers, job: Any, post: Any, followers: CallbackList, checkpoint: Path) -> None:
+    """Let workers train, and tell the followers of it meanwhile."""
+    failures: list[BaseException] = []
+
+    def train() -> None:
+        try:
+            _trainer(workers, job, post, checkpoint).fit()
+        except BaseException as error:  # whatever it is, it is raised where the training was asked for
+            failures.append(error)
+
+    thread = threading.Thread(target=train, daemon=True, name="caescope")
+    with listening() as heard:
+        thread.start()
+        while thread.is_alive():
+            thread.join(SECONDS_BETWEEN)
+            if heard:
+                ray.get(post.stop.remote(heard.pop()))
+            for hook, arguments in ray.get(post.news.remote()):
+                getattr(followers, hook)(*arguments)
+    if failures and not isinstance(ray.get(post.result.remote()), CaescopeError):
+        raise as_sentence(failures[0]) from None
+
+
+def _trainer(workers: Workers, job: Any, post: Any, checkpoint: Path) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpus = workers.gpus_each
+    resources = {"CPU": float(workers.cpus_each or 1)} | ({"GPU": gpus} if gpus else {})
+    return TorchTrainer(
+        learn,
+        train_loop_config={"job": [job], "post": post, "gpus": gpus},
+        # Processes that share a GPU cannot talk through NCCL
+        torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=workers.number, use_gpu=gpus > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=STORAGE,
+            storage_path=str(checkpoint.parent),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+        ),
+    )
+
+
+def learn(config: dict[str, Any]) -> None:
+    """Train in one of the workers; Ray Train calls it in each."""
+    import ray
+    import ray.train
+    import torch
+
+    from caescope.model.team import team_of_group
+
+    job: Job = ray.get(config["job"][0])
+    post = config["post"]
+    if ray.get(post.has_result.remote()):  # what was at fault before will be so again
+        return
+    os.chdir(job.folder)
+    torch.set_num_threads(job.threads)
+    team = team_of_group()
+    try:
+        result = _learn(job, post, team, "cuda" if config["gpus"] else "cpu")
+    except (CaescopeError, TrainingStopped) as error:
+        ray.get(post.end.remote(error))
+        if isinstance(error, CaescopeError):
+            raise  # the others wait for this one
+        return
+    if team.leads:
+        ray.get(post.end.remote(result))
+
+
+def _learn(job: Job, post: Any, team: Any, device: str) -> dict[str, Any]:
+    cae = CAE(**job.options.as_dict(), seed=job.seed, device=device, precision=job.precision)
+    cae.model.set_weights(job.weights)
+    cae.model.learning_rate = job.learning_rate
+    history = cae.model.fit(
+        job.images,
+        batch_size=job.batch_size,
+        epochs=job.epochs,
+        verbose=0,
+        callbacks=[Relay(post), *job.callbacks] if team.leads else [],
+        validation_data=job.held_out,
+        checkpoint=Asked(job.checkpoint, job.seconds, post),
+        team=team,
+    )
+    return {"weights": cae.model.get_weights(), "history": history.get_state()}
+
+
+def as_sentence(error: BaseException) -> BaseException:
+    """Return what Ray says of workers that died as one sentence, and another error as it is."""
+    from ray.train import TrainingFailedError
+
+    if not isinstance(error, TrainingFailedError):
+        return error
+    text = str(error)
+    if "OutOfMemory" in text or "memory" in text.lower():
+        return TrainingError(
+            "A worker must have the memory for its share of a batch",
+            "a worker that the system ended for want of memory",
+            "Use a smaller batch_size, more workers with fewer on each machine, or smaller images.",
+        )
+    reason = " ".join(text.split())[:300].rstrip(".")
+    return TrainingError(
+        "Workers must live until training has ended",
+        f"{RESTARTS + 1} attempts that failed, the last with: {reason}",
+        "Look at their logs; the checkpoint is kept, and --resume goes on from it.",
+    )
