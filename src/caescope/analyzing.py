@@ -11,6 +11,7 @@ import numpy as np
 
 from caescope.analysis.latents import parse_latents
 from caescope.analysis.subject import JudgingOptions, demand_clusters_fit
+from caescope.analyzing_parts import EVERYTHING, SAMPLE, analyze_parts, demand_column
 from caescope.auditing import Material, audit_into, demand_overlay, group_column, slides_among
 from caescope.cae import CAE
 from caescope.data import assign_splits, load_annotations
@@ -18,9 +19,11 @@ from caescope.data.opening import Source
 from caescope.data.sources import parse_columns, parse_labels
 from caescope.errors import CaescopeError, InputError, OptionError
 from caescope.parsing import is_path
+from caescope.parts import is_parts
 from caescope.progress import Stages
 from caescope.run_folder import Run, describe, fingerprint_array, fingerprint_source, read_run
 from caescope.run_options import parse_run_options
+from caescope.scale.workers import parse_workers
 from caescope.source_options import keep_small, reopen_source
 from caescope.staging import OutputFolder
 from caescope.table import LatentTable, read_latents
@@ -35,7 +38,13 @@ def analyze(
     *,
     labels: Any = None,
     columns: Mapping[str, Any] | None = None,
+    sample: int | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float = 0,
+    cpus_per_worker: int | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     verbose: int | str = "auto",
     **options: Any,
 ) -> Run:
@@ -44,13 +53,18 @@ def analyze(
     Parameters
     ----------
     latents : array_like, shape (n_images, latent_features), or path-like
-        Latents, a Parquet or NPY file as in `caescope.table.read_latents`, or a run folder.
+        Latents, a Parquet or NPY file as in `caescope.table.read_latents`, a run folder, or a folder of
+        parts, of which a sample is judged; see `caescope.analyzing_parts.analyze_parts`.
     out : path-like, optional
         A new run folder. By default a run folder is judged anew where it is, and a file ``name.parquet`` into
         the folder ``name-analysis``; an array needs one.
     labels : array_like, str or path-like, optional
         Labels in place of those in the table: one for each image, the name of a column of the table, or a
         file.
+    sample, resume
+        For a folder of parts: as in `caescope.analyzing_parts.analyze_parts`.
+    workers, address, gpus_per_worker, cpus_per_worker
+        For a folder of parts: processes that share the work, as in `caescope.scale.workers.parse_workers`.
     columns, overwrite, verbose
         As in `run`.
     **options
@@ -66,6 +80,14 @@ def analyze(
     DataError, FileFormatError, OptionError
         If latents, labels or an option cannot be used; nothing is written then.
     """
+    together = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
+    if is_path(latents) and is_parts(latents):
+        demand_column(labels, columns)
+        shared = {"workers": together, "overwrite": overwrite, "resume": resume, "verbose": verbose}
+        return analyze_parts(
+            latents, out, labels=labels, sample=SAMPLE if sample is None else sample, **shared, **options
+        )
+    _demand_alone(sample=sample, workers=workers, resume=resume or None)
     old = read_run(latents) if is_path(latents) and Path(latents).is_dir() else None
     parsed = parse_run_options((_judging_options(old.facts) if old else {}) | options)
     table, name = _open_latents(latents, old), "array" if not is_path(latents) else Path(latents).name
@@ -91,6 +113,16 @@ def analyze(
             _copy_run(old, partial)
         audit_into(partial, table, _material(old, kind), parsed, stages, facts, metrics)
     return read_run(folder.path)
+
+
+def _demand_alone(**asked: Any) -> None:
+    """Refuse what is asked for only where latents come in parts."""
+    if names := [name for name, value in asked.items() if value is not None]:
+        raise OptionError(
+            f"{', '.join(names)} must come with a folder of parts",
+            "latents that are judged at once",
+            f"Leave {' and '.join(names)} out, or write parts with caescope encode --workers.",
+        )
 
 
 def _open_latents(latents: Any, old: Run | None) -> LatentTable:
@@ -135,7 +167,9 @@ def _place_for(latents: Any, out, old: Run | None, overwrite: bool) -> OutputFol
 
 def _copy_run(old: Run, partial: Path) -> None:
     """Copy a run folder, without the figures that are drawn anew."""
-    shutil.copytree(old.path, partial, dirs_exist_ok=True)
+    # Large, and what other clusters make of everything is another analysis of its parts
+    ignored = shutil.ignore_patterns(EVERYTHING)
+    shutil.copytree(old.path, partial, ignore=ignored, dirs_exist_ok=True)
     for figure in (partial / "figures").glob("*.png"):
         if figure.name not in KEPT_FIGURES:
             figure.unlink()

@@ -67,8 +67,8 @@ def audit_into(
     stages: Stages,
     facts: dict[str, Any],
     metrics: dict[str, Any],
-) -> None:
-    """Judge the latents and write the table, figures, records and report into a run folder."""
+) -> Judgement:
+    """Judge the latents; write the table, figures, records and report into a run folder."""
     subject, split = subject_of(table, material, options)
     if material.images is not None:
         with stages.stage("baselines", "PCA and histogram of the pixels"):
@@ -81,10 +81,11 @@ def audit_into(
     table.write(partial / "latents.parquet")
     with stages.stage("figures", "drawing"):
         _draw(figures_of(partial), table, judgement, material, options)
-    protocol = describe_protocol(subject, options, metrics)
+    protocol = describe_protocol(subject, options, metrics, facts.get("sample"))
     seconds = metrics.get("seconds", {}) | stages.total()
     write_record(partial, facts, metrics | {"seconds": seconds, "protocol": protocol})
     write_report(partial)
+    return judgement
 
 
 def subject_of(table: LatentTable, material: Material, options: RunOptions) -> tuple[Subject, Split]:

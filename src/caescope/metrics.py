@@ -6,10 +6,8 @@ Clusters and labels may be of any kind: strings, integers with gaps, floats, boo
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.special import entr
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from caescope import counts
 from caescope.errors import DataError
 from caescope.parsing import is_missing
 
@@ -43,7 +41,7 @@ def gini(labels) -> float:
     >>> gini(["cat", "cat", "dog", "dog"])
     0.5
     """
-    return float(_gini(_counts(labels)))
+    return float(counts.gini(_counts(labels)))
 
 
 def entropy(labels) -> float:
@@ -75,7 +73,7 @@ def entropy(labels) -> float:
     >>> entropy([1, 2, 3, 4])
     2.0
     """
-    return float(_entropy(_counts(labels)))
+    return float(counts.entropy(_counts(labels)))
 
 
 def contingency(clusters, labels) -> tuple[np.ndarray, list, list]:
@@ -130,7 +128,7 @@ def cluster_gini(clusters, labels) -> dict[Any, float]:
     {0: 0.0, 1: 0.5}
     """
     table, names, _ = contingency(clusters, labels)
-    return dict(zip(names, _gini(table).tolist(), strict=True))
+    return dict(zip(names, counts.gini(table).tolist(), strict=True))
 
 
 def cluster_entropy(clusters, labels) -> dict[Any, float]:
@@ -156,7 +154,7 @@ def cluster_entropy(clusters, labels) -> dict[Any, float]:
     {0: 0.0, 1: 1.0}
     """
     table, names, _ = contingency(clusters, labels)
-    return dict(zip(names, _entropy(table).tolist(), strict=True))
+    return dict(zip(names, counts.entropy(table).tolist(), strict=True))
 
 
 def cluster_purity(clusters, labels) -> dict[Any, float]:
@@ -186,7 +184,7 @@ def cluster_purity(clusters, labels) -> dict[Any, float]:
     {0: 1.0, 1: 0.5}
     """
     table, names, _ = contingency(clusters, labels)
-    return dict(zip(names, _shares(table).max(axis=1).tolist(), strict=True))
+    return dict(zip(names, counts.purities(table).tolist(), strict=True))
 
 
 def purity(clusters, labels) -> float:
@@ -217,8 +215,7 @@ def purity(clusters, labels) -> float:
     >>> purity([0, 0, 1, 1], ["cat", "cat", "cat", "dog"])
     0.75
     """
-    table, _, _ = contingency(clusters, labels)
-    return float(table.max(axis=1).sum() / table.sum())
+    return counts.purity(contingency(clusters, labels)[0])
 
 
 def matched_accuracy(clusters, labels) -> float:
@@ -250,8 +247,7 @@ def matched_accuracy(clusters, labels) -> float:
     >>> matched_accuracy([7, 7, 3, 3], ["cat", "cat", "cat", "dog"])
     0.75
     """
-    table, _, _ = contingency(clusters, labels)
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
+    return counts.matched_accuracy(contingency(clusters, labels)[0])
 
 
 def nmi(clusters, labels) -> float:
@@ -282,8 +278,7 @@ def nmi(clusters, labels) -> float:
     >>> nmi([0, 0, 1, 1], ["dog", "dog", "cat", "cat"])
     1.0
     """
-    rows, _, columns, _ = _encode_pair(clusters, labels)
-    return float(normalized_mutual_info_score(columns, rows))
+    return counts.nmi_of(*_count_pairs(clusters, labels))
 
 
 def ari(clusters, labels) -> float:
@@ -315,8 +310,7 @@ def ari(clusters, labels) -> float:
     >>> ari([0, 0, 1, 1], ["dog", "dog", "cat", "cat"])
     1.0
     """
-    rows, _, columns, _ = _encode_pair(clusters, labels)
-    return float(adjusted_rand_score(columns, rows))
+    return counts.ari_of(*_count_pairs(clusters, labels))
 
 
 def encode_labels(labels, name: str = "labels") -> tuple[np.ndarray, list]:
@@ -368,6 +362,13 @@ def _encode_pair(clusters, labels) -> tuple[np.ndarray, list, np.ndarray, list]:
     return rows, cluster_names, columns, label_names
 
 
+def _count_pairs(clusters, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how often each pair that occurs does, and each cluster, and each label."""
+    rows, _, columns, label_names = _encode_pair(clusters, labels)
+    pairs = np.unique(rows * len(label_names) + columns, return_counts=True)[1]
+    return pairs, np.bincount(rows), np.bincount(columns)
+
+
 def _parse_row(labels, name: str) -> list:
     """Return labels as a list of plain Python values, none of them missing."""
     array = _as_row(labels, name)
@@ -403,17 +404,3 @@ def _as_row(labels, name: str) -> np.ndarray:
 
 def _counts(labels) -> np.ndarray:
     return np.bincount(encode_labels(labels)[0])
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    """Return counts over the last axis as shares of their sum; nothing has no shares, and not NaN."""
-    return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
-
-
-def _gini(counts: np.ndarray) -> np.ndarray:
-    shares = _shares(counts)
-    return (shares * (1 - shares)).sum(axis=-1)  # 1 - sum of squares, and 0 for no counts
-
-
-def _entropy(counts: np.ndarray) -> np.ndarray:
-    return np.abs(entr(_shares(counts)).sum(axis=-1)) / np.log(2)

@@ -16,13 +16,16 @@ INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
 
 
 def describe_protocol(
-    subject: Subject, options: RunOptions, metrics: Mapping[str, Any]
+    subject: Subject,
+    options: RunOptions,
+    metrics: Mapping[str, Any],
+    sample: Mapping[str, int] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return, for every figure that ``metrics`` holds, how it was measured.
 
     Each has ``fitted_on`` and ``measured_on`` in words, ``kind`` ("inductive": measured on images that
-    nothing was fitted on; "transductive": on those that it was fitted on), ``seed``, and ``k`` where it has
-    one.
+    nothing was fitted on; "transductive": on those that it was fitted on), ``seed``, ``k`` where it has
+    one, and ``sample`` where the images are a sample: of ``sample["of"]`` images ``sample["images"]``.
     """
     parts = {name: f"{int((subject.split == name).sum()):,} {name} images" for name in SPLITS}
     every = f"all {len(subject.split):,} images"
@@ -33,7 +36,10 @@ def describe_protocol(
         **_of_clusters(parts["train"], options, metrics),
         **_of_groups(parts["train"], options, metrics.get("slides", {})),
     }
-    return {name: facts for name, facts in protocol.items() if _holds(metrics, name)}
+    drawn = (
+        {"sample": f"a random sample of {sample['images']:,} of {sample['of']:,} images"} if sample else {}
+    )
+    return {name: facts | drawn for name, facts in protocol.items() if _holds(metrics, name)}
 
 
 def _of_images(parts: Mapping[str, str], every: str, options: RunOptions) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from caescope.analysis.agreement import match_clusters
+from caescope.analysis.agreement import compare_to_labels, match_clusters
 from caescope.analysis.choosing import silhouettes
 from caescope.analysis.clustering import kmeans
 from caescope.analysis.subject import MAX_CLASSES
@@ -49,6 +49,13 @@ def compare_gathering(before, after, k: int, labels=None, seed: int = 0) -> dict
     for name, table in tables.items():
         facts[name] = {"silhouette": silhouettes(table, clusters[name], seed)[0]}
         if known is not None and 2 <= len(np.unique(known.compressed())) <= MAX_CLASSES:
-            is_known = ~np.ma.getmaskarray(known)
-            facts[name]["matched"] = match_clusters(table[is_known], known.compressed(), seed)
+            facts[name]["matched"] = _matched(table, clusters[name], k, known, seed)
     return facts
+
+
+def _matched(table: np.ndarray, clusters: np.ndarray, k: int, known: Any, seed: int) -> dict[str, Any]:
+    """Return how as many clusters as labels match them: those that there are, where there are as many."""
+    is_known = ~np.ma.getmaskarray(known)
+    if is_known.all() and len(np.unique(known.data)) == k:
+        return {"k": k} | compare_to_labels(clusters, known.data)
+    return match_clusters(table[is_known], known.compressed(), seed)

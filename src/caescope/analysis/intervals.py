@@ -83,8 +83,29 @@ def accuracy_interval(correct, groups=None, seed: int = 0) -> Interval:
     right = np.asarray(correct, bool)
     if not _is_one(groups) or not len(right):
         return mean_interval(right, groups, seed)
-    ends = binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL, "wilson")
-    return float(ends.low), float(ends.high)
+    return _wilson(int(right.sum()), len(right))
+
+
+def counted_interval(right, totals, seed: int = 0) -> Interval:
+    """Return what `accuracy_interval` does, where the right answers of each group are counted already.
+
+    Parameters
+    ----------
+    right, totals : array_like, shape (n_groups,), int
+        How many answers are right in each group, and how many there are, at least one. Of a single group its
+        images are what is drawn.
+    seed : int, 0 to 2**32 - 1
+        For several groups only.
+
+    Examples
+    --------
+    >>> counted_interval([90], [100]) == accuracy_interval([True] * 90 + [False] * 10)
+    True
+    """
+    right, totals = np.asarray(right), np.asarray(totals)
+    if len(totals) == 1:
+        return _wilson(int(right[0]), int(totals[0]))
+    return _percentiles(_resampled(right.astype(np.float64), totals.astype(np.float64), seed))
 
 
 def balanced_interval(correct, codes, groups=None, seed: int = 0) -> Interval:
@@ -167,6 +188,11 @@ def mean_recall_interval(correct, codes) -> Interval:
     mean, n_classes = recalls.mean(), len(parts)
     below, above = (np.linalg.norm(recalls - ends) / n_classes for ends in (low, high))
     return float(mean - below), float(mean + above)
+
+
+def _wilson(right: int, total: int) -> Interval:
+    ends = binomtest(right, total).proportion_ci(LEVEL, "wilson")
+    return float(ends.low), float(ends.high)
 
 
 def _totals(values: np.ndarray, groups, counted=None) -> tuple[np.ndarray, np.ndarray]:

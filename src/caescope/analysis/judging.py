@@ -21,7 +21,7 @@ from caescope.analysis.latents import Audit, audit_latents, flatten_latents
 from caescope.analysis.members import medoids
 from caescope.analysis.neighbourhoods import judge_map
 from caescope.analysis.probe import Probe, compare_probes
-from caescope.analysis.projection import PCAMap, explained_variance_ratio, make_projection
+from caescope.analysis.projection import PCAMap, Projection, explained_variance_ratio, make_projection
 from caescope.analysis.stability import judge_stability
 from caescope.analysis.subject import JudgingOptions, Subject, can_judge, parse_judging_options
 
@@ -43,7 +43,9 @@ class Judgement:
     probes : dict or None
         As `caescope.analysis.probe.compare_probes` returns them; None without labels.
     map, pca_map : numpy.ndarray, shape (n_images, 2), float32, or None
-        None where all latents are constant; so are the next two.
+        None where all latents are constant; so are the next three.
+    projection : Projection or None
+        What drew the map, and places other images on it.
     clusters : Clusters or None
         Fitted on the map of the train images.
     assigned : numpy.ndarray, shape (n_images,), int32, or None
@@ -59,6 +61,7 @@ class Judgement:
     probes: dict[str, dict[str, Probe]] | None = None
     map: np.ndarray | None = None
     pca_map: np.ndarray | None = None
+    projection: Projection | None = None
     clusters: Clusters | None = None
     assigned: np.ndarray | None = None
     medoids: Mapping[int, int] = field(default_factory=dict)
@@ -197,7 +200,7 @@ def _draw_maps(found: Judgement, subject: Subject, options: JudgingOptions) -> J
         "pca": {"explained_variance_ratio": ratio, **_kept(latents, pca_points, train, options)},
         "map": facts | _kept(latents, points, train, options),
     }
-    return replace(found, map=points, pca_map=pca_points)
+    return replace(found, map=points, pca_map=pca_points, projection=projection)
 
 
 def _place(projection, latents: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -165,7 +165,7 @@ def audit_latents(latents) -> Audit:
     table = parse_latents(latents)
     n_images, features = table.shape
     low, high = table.min(axis=0).astype(np.float64), table.max(axis=0).astype(np.float64)
-    dead = high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+    dead = is_constant(low, high)
     if features <= MOST_CORRELATED:
         covariance = _covariance(table, dead)
         eigenvalues, correlation = np.linalg.eigvalsh(covariance), _correlation(covariance)
@@ -187,6 +187,15 @@ def audit_latents(latents) -> Audit:
         strongest_correlation=strongest,
         duplicates=duplicates,
     )
+
+
+def is_constant(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Tell of variables by their least and largest value whether they are dead; see `audit_latents`.
+
+    >>> is_constant(np.array([0.0, 1.0]), np.array([0.0, 2.0])).tolist()
+    [True, False]
+    """
+    return high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
 
 
 def _covariance(table: np.ndarray, dead: np.ndarray) -> np.ndarray:

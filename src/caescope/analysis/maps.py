@@ -66,6 +66,10 @@ class Map(ABC):
             points[block] = self._place(table[block].astype(np.float64))
         return points
 
+    def use_threads(self, threads: int) -> None:
+        """Place images in so many threads, where the method can: several processes may share a machine."""
+        del threads  # most have one
+
     def _sample(self, n_images: int) -> np.ndarray:
         """Return which images to fit on, shape (n_images,), bool."""
         if n_images < FEWEST_IMAGES:

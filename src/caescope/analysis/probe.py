@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -14,11 +14,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from caescope.analysis.latents import parse_latents
 from caescope.analysis.probe_scores import Probe, score_probe
 from caescope.analysis.probe_sets import ProbeSets, parse_sets
 from caescope.parsing import parse_integer, parse_seed
 
-__all__ = ["Probe", "compare_probes", "fit_quietly", "knn", "logistic_multinomial", "logistic_ovr"]
+__all__ = [
+    "FittedProbe",
+    "Probe",
+    "compare_probes",
+    "fit_logistic_ovr",
+    "fit_quietly",
+    "knn",
+    "logistic_multinomial",
+    "logistic_ovr",
+]
 
 
 def logistic_ovr(
@@ -65,7 +75,51 @@ def logistic_ovr(
     Probe('logistic_ovr', 2 classes, train=1.000, test=1.000)
     """
     sets = parse_sets(train_latents, train_labels, test_latents, test_labels, test_groups)
-    return _ask("logistic_ovr", OneVsRestClassifier(_regression(max_iter, seed)), sets)
+    return _ask("logistic_ovr", _one_versus_rest(max_iter, seed), sets)
+
+
+class FittedProbe(NamedTuple):
+    """A probe that can be asked about other images, in parts.
+
+    ``model`` is of scikit-learn, ``names`` are the labels that it was fitted on, sorted, and ``converged``
+    tells whether the fit came to its end.
+    """
+
+    model: Any
+    names: list
+    converged: bool
+
+    def predict(self, latents) -> np.ndarray:
+        """Return the position among the names of what each image is taken for, shape (n_images,), int."""
+        table = parse_latents(latents, features=self.model.n_features_in_)
+        return self.model.predict(table.astype(np.float64))
+
+
+def fit_logistic_ovr(latents, labels, max_iter: int = 200, seed: int = 0) -> FittedProbe:
+    """Fit what `logistic_ovr` asks, for more images than fit in memory.
+
+    Parameters
+    ----------
+    latents : array_like, shape (n_images, ...)
+    labels : array_like, shape (n_images,)
+        None missing, at least two different ones.
+    max_iter, seed
+        As in `logistic_ovr`.
+
+    Raises
+    ------
+    DataError, OptionError
+        As `logistic_ovr`.
+
+    Examples
+    --------
+    >>> probe = fit_logistic_ovr([[0], [1], [8], [9]], ["low", "low", "high", "high"])
+    >>> [probe.names[code] for code in probe.predict([[2], [7]])]
+    ['low', 'high']
+    """
+    sets = parse_sets(latents, labels, latents, labels)
+    model = make_pipeline(StandardScaler(), _one_versus_rest(max_iter, seed))
+    return FittedProbe(model, sets.names, fit_quietly(model, sets.train, sets.train_codes))
 
 
 def logistic_multinomial(
@@ -209,6 +263,10 @@ def fit_quietly(model: Any, table: np.ndarray, codes: np.ndarray) -> bool:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(table, codes)
     return not caught
+
+
+def _one_versus_rest(max_iter: int, seed: int) -> OneVsRestClassifier:
+    return OneVsRestClassifier(_regression(max_iter, seed))
 
 
 def _regression(max_iter: int, seed: int) -> LogisticRegression:

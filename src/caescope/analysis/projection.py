@@ -47,6 +47,10 @@ class Projection(Protocol):
         """Return where other latents lie on that map, shape (n_images, 2), float32."""
         ...
 
+    def use_threads(self, threads: int) -> None:
+        """Place images in so many threads, where the method can."""
+        ...
+
 
 def make_projection(
     method: str = "tsne", perplexity: float = 40, seed: int = 0, most: int = MOST_IMAGES

@@ -68,6 +68,11 @@ class TSNEMap(Map):
         self.perplexity = _parse_perplexity(perplexity)
         self.n_jobs = _parse_threads(n_jobs)
 
+    def use_threads(self, threads: int) -> None:
+        """Place images in so many threads."""
+        self._embedding.gradient_descent_params["n_jobs"] = threads
+        self._embedding.affinities.knn_index.n_jobs = threads
+
     def _fit(self, latents: np.ndarray) -> np.ndarray:
         from openTSNE import TSNE
 

@@ -7,6 +7,7 @@ Nothing here computes a result or changes matplotlib's global state. Where a pic
 from caescope.plots.cards import plot_cluster_card
 from caescope.plots.clusters import plot_cluster_labels, plot_cluster_sheet, plot_gini
 from caescope.plots.curves import plot_explained_variance, plot_latent_std, plot_loss
+from caescope.plots.everything import plot_cluster_shares, plot_density
 from caescope.plots.groups import plot_group_clusters
 from caescope.plots.heatmaps import plot_confusion
 from caescope.plots.images import plot_paired_imgs, plot_sample_imgs
@@ -21,11 +22,13 @@ from caescope.plots.saving import save_figure
 __all__ = [
     "plot_cluster_card",
     "plot_cluster_labels",
+    "plot_cluster_shares",
     "plot_cluster_sheet",
     "plot_clusterings",
     "plot_confounders",
     "plot_confusion",
     "plot_correlation",
+    "plot_density",
     "plot_errors",
     "plot_explained_variance",
     "plot_gini",

@@ -42,6 +42,19 @@ WHOLE = dict.fromkeys(("accuracy", "balanced"), NUMBER) | {"interval": {str: PAI
 KEPT = {"trustworthiness": NUMBER, "preservation": NUMBER, "neighbours": NUMBER, "fitted": NUMBER}
 RERUNS = {"ari_mean": NUMBER, "ari_least": NUMBER, "jaccard": EACH}
 GATHERED = {"silhouette": NUMBER, "matched": EACH}
+MEANS = dict.fromkeys(("gini_mean", "entropy_mean", "purity"), NUMBER)
+EVERYTHING = {
+    "images": NUMBER,
+    "splits": EACH,
+    "latents": {"features": NUMBER, "dead": NUMBER},
+    "projection": {"pca": {"explained_variance_ratio": [NUMBER]}},
+    "reconstruction": {str: {"mse": NUMBER}},
+    "clusters": {"k": NUMBER, "none": NUMBER, "sizes": EACH, "gini": EACH, "latents": MEANS, **MEANS},
+    "matched": {"latents": EACH, str: NUMBER},
+    "labels": {"classes": NUMBER, "missing": NUMBER},
+    "probe": {"logistic_ovr": {**SCORE, "images": NUMBER}},
+    "protocol": {str: {str: object}},
+}
 METRICS = {
     "reconstruction": {str: {"mse": NUMBER, "psnr": NUMBER, "ssim": NUMBER, "interval": {str: PAIR}}},
     "pca_floor": {"components": NUMBER, **{name: {"mse": NUMBER} for name in SPLITS}},
@@ -149,12 +162,14 @@ METRICS = {
             "range": {str: PAIR},
         },
     },
+    "everything": EVERYTHING,
     "seconds": EACH,
     "protocol": {str: {str: object}},
 }
 RUN = {
     "source": SCALAR,
     "n_images": EACH,
+    "sample": EACH,
     "image_shape": [NUMBER],
     "options": {str: object},
     "chosen": {str: str},

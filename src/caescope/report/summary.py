@@ -40,7 +40,7 @@ def summarise(metrics: Mapping[str, Any], facts: Mapping[str, Any] | None = None
     """
     facts = facts or {}
     return [
-        _what_was_done(metrics, facts.get("n_images", {})),
+        _what_was_done(metrics, facts.get("n_images", {}), facts.get("sample", {})),
         _rebuilding(metrics),
         _knowledge(metrics) or _of_groups(metrics) or _usage(metrics.get("latents", {})),
         _clusters(metrics),
@@ -48,12 +48,14 @@ def summarise(metrics: Mapping[str, Any], facts: Mapping[str, Any] | None = None
     ]
 
 
-def _what_was_done(metrics: Mapping, n_images: Mapping[str, int]) -> str:
+def _what_was_done(metrics: Mapping, n_images: Mapping[str, int], sample: Mapping[str, int]) -> str:
     features = metrics.get("latents", {}).get("features")
     numbers = "a few numbers" if features is None else counted(features, "number")
     total = sum(n_images.values())
     if "reconstruction" not in metrics:
         each = f"Each of {counted(total, 'image')}" if total else "Each image"
+        if total and sample.get("of", total) > total:
+            each += f", drawn at random from {written(sample['of'], ',.0f')},"
         return f"{each} is described by {numbers}, its latents, which are judged here."
     learnt = f"{counted(n_images.get('train', 0), 'image')} out of {total:,.0f}" if total else "images"
     return (
