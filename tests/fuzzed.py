@@ -137,6 +137,29 @@ weights_sha256:
   encoder: {"a" * 64}
   decoder: {"b" * 64}
 """
+PARAMS_2 = f"""\
+filters: [2, 4]
+input_shape: [8, 8, 1]
+kernel: [3, 3]
+latent_features: 3
+lossfn: mse
+optimizer: adamax
+pool: [2, 2]
+stride: 1
+latent_activation: linear
+architecture: residual
+objective: invariant
+objective_weight: 2.5
+views:
+  turn: 18.0
+  flip: true
+  outside: zeros
+format_version: 2
+caescope_version: 0.1.0
+weights_sha256:
+  encoder: {"a" * 64}
+  decoder: {"b" * 64}
+"""
 OLD_PARAMS = """\
 filters: !!python/tuple
 - 2
@@ -223,6 +246,22 @@ YAML_TOKENS += [
     "!!int x",
     "!!float x",
 ]
+
+
+YAML_TOKENS += [
+    "architecture",
+    "objective_weight",
+    "objective: variational",
+    "objective: denoising",
+    "views",
+    "digits",
+    "stain: 0.2",
+    "elastic",
+]
+
+
+def params_files() -> list[bytes]:
+    return [text.encode() for text in (PARAMS, PARAMS_2, OLD_PARAMS)]
 
 
 def open_params(path: Path) -> object:
@@ -674,7 +713,7 @@ BROKEN = {
 PARSERS = {
     "pickle": parser(pickles, PICKLE_TOKENS, open_pickle, ".pkl"),
     "idx": parser(idx_files, IDX_TOKENS, open_source_of, ".idx"),
-    "params": parser(lambda: [PARAMS.encode(), OLD_PARAMS.encode()], YAML_TOKENS, open_params, ".yaml"),
+    "params": parser(params_files, YAML_TOKENS, open_params, ".yaml"),
     "csv labels": parser(label_tables, CSV_TOKENS, open_labels, ".csv"),
     "csv listing": parser(lists, CSV_TOKENS, open_list, ".csv"),
     "npy": parser(npy_files, NPY_TOKENS, open_source_of, ".npy"),

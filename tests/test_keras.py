@@ -27,6 +27,27 @@ OPTIONS = {
     "relu": {"input_shape": (8, 8, 1), "latent_features": 9, "filters": [4], "latent_activation": "relu"},
     "convolutional": {"input_shape": (16, 16, 1), "latent_features": None, "filters": [4, 6]},
     "many stages": {"input_shape": (24, 16, 1), "latent_features": 3, "filters": [2] * 12, "pool": 1},
+    "residual": {
+        "input_shape": (28, 28, 1),
+        "latent_features": 20,
+        "filters": [16, 32],
+        "architecture": "residual",
+    },
+    "residual in colour": {
+        "input_shape": (24, 36, 3),
+        "latent_features": 5,
+        "filters": [4, 7],
+        "kernel": (3, 5),
+        "stride": 2,
+        "pool": (1, 3),
+        "architecture": "residual",
+    },
+    "residual, convolutional": {
+        "input_shape": (16, 16, 1),
+        "latent_features": None,
+        "filters": [4, 6],
+        "architecture": "residual",
+    },
 }
 
 
@@ -34,6 +55,10 @@ def keras_encoder(options):
     layers = keras.layers
     stack = [keras.Input(options.input_shape)]
     for n in options.filters:
+        if options.architecture == "residual":
+            kernel, step = options.encoder_kernel, options.downsampling
+            stack += [layers.Conv2D(n, kernel, strides=step, padding="same"), block(n, options.kernel)]
+            continue
         stack += [
             layers.Conv2D(n, options.kernel, strides=options.stride, padding="same", activation="relu"),
             layers.MaxPooling2D(options.pool),
@@ -47,18 +72,33 @@ def keras_encoder(options):
 
 
 def keras_decoder(options):
-    layers = keras.layers
+    layers, inner = keras.layers, "relu" if options.architecture == "plain" else None
     stack = [keras.Input(options.latent_shape)]
     if options.latent_features is not None:
         size = int(np.prod(options.stage_shape))
-        stack += [layers.Dense(size, activation="relu"), layers.Reshape(options.stage_shape)]
+        stack += [layers.Dense(size, activation=inner), layers.Reshape(options.stage_shape)]
+        stack += [block(options.filters[-1], options.kernel)] if inner is None else []
     *hidden, last = (*options.filters[-2::-1], options.input_shape[2])
-    for n, activation in [(n, "relu") for n in hidden] + [(last, "sigmoid")]:
+    for n, activation in [(n, inner) for n in hidden] + [(last, "sigmoid")]:
         stack += [
             layers.UpSampling2D(options.downsampling),
             layers.Conv2D(n, options.kernel, padding="same", activation=activation),
         ]
+        stack += [block(n, options.kernel)] if activation is None else []
     return chain(stack)
+
+
+def block(filters, kernel):
+    """What the page on Keras calls ``residual``."""
+    layers = keras.layers
+
+    def apply(x):
+        branch = layers.Activation("silu")(layers.GroupNormalization(groups=1)(x))
+        branch = layers.Conv2D((filters + 1) // 2, kernel, padding="same", activation="silu")(branch)
+        branch = layers.Conv2D(filters, kernel, padding="same")(branch)
+        return layers.Activation("silu")(layers.GroupNormalization(groups=1)(layers.Add()([x, branch])))
+
+    return apply
 
 
 def chain(stack):
@@ -106,7 +146,7 @@ def test_keras_loads_what_we_write(name, sequential, tmp_path, rng):
         ("decoder", keras_decoder, cae.decoder, latents),
     ):
         model = build(cae.options)
-        if sequential:
+        if sequential and cae.options.architecture == "plain":
             model = keras.Sequential([keras.Input(network.input_shape), *model.layers[1:]])
         model.load_weights(tmp_path / "model" / f"{part}.h5")
         np.testing.assert_allclose(network.predict(x), run_keras(model, x), atol=1e-5)

@@ -181,7 +181,7 @@ def test_steps_draw_different_views(images):
 
 
 def test_images_that_depend_on_each_other_are_learned_together(images, monkeypatch):
-    monkeypatch.setattr("caescope.model.training.images_at_a_time", lambda *_: 4)
+    monkeypatch.setattr("caescope.model.learner.images_at_a_time", lambda *_: 4)
     sizes = {}
     for objective in ("reconstruction", "invariant"):
         cae, sizes[objective] = new(objective), []
@@ -253,6 +253,8 @@ def test_a_training_that_is_gone_on_with_draws_the_same(images, tmp_path):
         ({"objective": "invariant", "objective_weight": "much"}, "at least 0"),
         ({"objective": "invariant", "objective_weight": float("nan")}, "at least 0"),
         ({"objective": "invariant", "objective_weight": True}, "at least 0"),
+        ({"objective": "invariant", "objective_weight": 10**400}, "at least 0"),
+        ({"objective": "invariant", "objective_weight": 10**5000}, "at least 0"),
         ({"views": "digits"}, "views are for the objectives denoising and invariant"),
         ({"objective": "variational", "views": "digits"}, "views are for the objectives"),
         ({"objective": "invariant", "views": "faces"}, "views must be one of digits, natural, histology"),

@@ -3,8 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caescope.analysis.clustering import CLUSTER_METHODS
+from caescope.analysis.projection import PROJECTIONS
+from caescope.cli.commands import main
 from caescope.errors import OptionError
-from caescope.model.options import parse_options
+from caescope.model.objective_options import OBJECTIVES
+from caescope.model.options import ARCHITECTURES, LATENT_ACTIVATIONS, parse_options
+from caescope.model.precision import PRECISIONS
+from caescope.recipes import RECIPES
+from caescope.views import PRESETS
 
 
 def test_one_number_becomes_a_pair():
@@ -65,3 +72,24 @@ def test_padding_is_the_least_that_every_stage_divides(height, width, stages, st
         assert padded % step == 0
         assert 0 <= padded - size < step
         assert options.stage_shape[axis] == padded // step
+
+
+LISTS = {
+    "architecture": ARCHITECTURES,
+    "objective": tuple(OBJECTIVES),
+    "views": tuple(PRESETS),
+    "latent_activation": LATENT_ACTIVATIONS,
+    "precision": PRECISIONS,
+    "map": PROJECTIONS,
+    "cluster_method": CLUSTER_METHODS,
+    "recipe": RECIPES,
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_command_line_offers_what_the_library_knows(name):
+    """It has lists of its own, since what would tell it imports torch."""
+    options = [option for command in main.commands.values() for option in command.params]
+    found = [option.type.choices for option in options if option.name == name]
+    assert found
+    assert all(tuple(choices) == LISTS[name] for choices in found)

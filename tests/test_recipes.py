@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from caescope import CAE
+from caescope.cli import main
 from caescope.data import ArraySource
 from caescope.errors import OptionError
-from caescope.pipeline import run
+from caescope.pipeline import fit, run
 from caescope.recipes import best
 from caescope.run_options import parse_run_options
 
@@ -89,3 +92,22 @@ def test_a_run_by_recipe_writes_what_was_chosen_and_why(tmp_path, rng):
     shuffled = run(images, tmp_path / "again", labels=labels[rng.permutation(60)], refine=3, **given)
     same = [(folder.path / "model" / "encoder.h5").read_bytes() for folder in (result, shuffled)]
     assert same[0] == same[1]
+
+
+def test_a_model_that_is_only_fitted_heeds_the_recipe_too(tmp_path, rng, capsys):
+    images = rng.random((60, 8, 8, 1), dtype=np.float32)
+    cae = fit(images, tmp_path / "model", recipe="best", epochs=2, latent_features=3, verbose="auto")
+    options = cae.options
+    assert (options.objective, options.architecture, options.latent_features) == ("invariant", "residual", 3)
+    said = capsys.readouterr().err
+    assert "views=digits: grey images" in said
+    assert "latent_features=" not in said
+    assert "map=" not in said  # which a model has none of
+
+
+def test_fitting_from_the_shell_heeds_the_recipe_too(tmp_path):
+    options = ["--recipe", "best", "--epochs", "1", "--latent-features", "3", "--refine", "4", "--quiet"]
+    result = CliRunner().invoke(main, ["fit", "digits", "--out", str(tmp_path / "model"), *options])
+    assert result.exit_code == 0, result.output
+    model = CAE(path=tmp_path / "model", load=True).options
+    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "residual", 3)

@@ -7,11 +7,14 @@ from scipy.stats import t as student
 from sklearn.datasets import load_digits, make_blobs
 
 from caescope import CAE
+from caescope.analysis import agreement, gathering
+from caescope.analysis.clustering import kmeans
 from caescope.analysis.gathering import compare_gathering
 from caescope.errors import OptionError
 from caescope.metrics import matched_accuracy
 from caescope.model.objectives.clustered import log_belonging, sharpened
-from caescope.pipeline import run
+from caescope.model.share import whole
+from caescope.pipeline import fit, run
 from caescope.refining import find_start, refine
 
 
@@ -26,7 +29,7 @@ def test_belonging_is_students_t_distribution_of_the_distance(rng):
 def test_sharpening_weighs_against_large_clusters():
     belonging = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.9, 0.1]])
     weights = np.array([[0.36 / 2.4, 0.16 / 0.6], [0.81 / 2.4, 0.01 / 0.6], [0.81 / 2.4, 0.01 / 0.6]])
-    found = sharpened(belonging).numpy()
+    found = sharpened(belonging, whole(len(belonging))).numpy()
     np.testing.assert_allclose(found, weights / weights.sum(1, keepdims=True), rtol=1e-5)
     assert found[0, 0] < 0.5 < found[1, 0]
 
@@ -103,6 +106,21 @@ def test_comparison_says_which_labels_clusters_match_before_and_after(rng):
     assert "matched" not in compare_gathering(before, after, 3)["after"]
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_clusters_as_many_as_labels_are_found_once(rng, monkeypatch, masked):
+    labels = np.ma.masked_array(np.repeat(["a", "b", "c"], 40), mask=np.arange(120) == 7 if masked else False)
+    latents, known = rng.normal(size=(120, 2)), ~np.ma.getmaskarray(labels)
+    tables = []
+    for module in (gathering, agreement):
+        monkeypatch.setattr(module, "kmeans", lambda *given: tables.append(given[0]) or kmeans(*given))
+    rows = np.random.default_rng(0).permutation(120)
+    expected = agreement.match_clusters(latents[rows][known[rows]], labels.data[rows][known[rows]])
+    tables.clear()
+    found = compare_gathering(latents, latents, 3, labels)
+    assert found["before"]["matched"] == found["after"]["matched"] == expected
+    assert len(tables) == (4 if masked else 2)
+
+
 def test_models_beside_the_first_are_refined_too(tmp_path):
     images = np.random.default_rng(0).random((80, 8, 8, 1), dtype=np.float32)
     options = {"epochs": 2, "latent_features": 3, "clusters": 2, "stability": 0, "models": 2, "verbose": 0}
@@ -116,3 +134,16 @@ def test_refinements_that_cannot_be_are_refused(tmp_path, refine):
     with pytest.raises(OptionError, match="refine"):
         run(np.zeros((20, 8, 8, 1), np.float32), tmp_path / "run", refine=refine, verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_only_fitted_is_refined_as_in_a_run(tmp_path):
+    images = np.random.default_rng(0).random((80, 8, 8, 1), dtype=np.float32)
+    options = {"epochs": 2, "latent_features": 3, "verbose": 0}
+    weights = []
+    for k in (None, 2):
+        cae = fit(images, tmp_path / f"model-{k}", refine=k, **options)
+        weights.append(cae.model.get_weights())
+    run(images, tmp_path / "run", refine=2, clusters=2, stability=0, **options)
+    files = [tmp_path / where / "encoder.h5" for where in ("model-2", "run/model")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert not all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))

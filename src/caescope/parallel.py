@@ -14,9 +14,19 @@ Result = TypeVar("Result")
 AHEAD = 2  # items for each thread that are under way or wait to be taken
 
 
+_most_cores: int | None = None
+
+
 def count_cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _most_cores or there)
+
+
+def use_cores(most: int) -> None:
+    """Let this process use so many cores at most, since others have the rest."""
+    global _most_cores
+    _most_cores = most
 
 
 def blocks_of(n_items: int, size: int) -> Iterator[slice]:

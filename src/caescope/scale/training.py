@@ -13,6 +13,7 @@ from caescope.cae import CAE
 from caescope.callbacks import Callback, CallbackList, Checkpoint, History
 from caescope.errors import CaescopeError, TrainingError, TrainingStopped
 from caescope.model.options import Options
+from caescope.parallel import use_cores
 from caescope.scale.connecting import connected, cpus_each
 from caescope.scale.post import Asked, Post, Relay, listening
 from caescope.scale.workers import Workers
@@ -199,6 +200,7 @@ def learn(config: dict[str, Any]) -> None:
         return
     os.chdir(job.folder)
     torch.set_num_threads(job.threads)
+    use_cores(job.threads)
     team = team_of_group()
     try:
         result = _learn(job, post, team, "cuda" if config["gpus"] else "cpu")
