@@ -24,6 +24,7 @@ from caescope.scale import connecting, versions
 from caescope.scale.connecting import connected
 from caescope.scale.training import as_sentence, fit_with
 from caescope.scale.workers import Workers, parse_workers
+from caescope.table import read_latents
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # of Ray, by Ray
 IMAGES = np.random.default_rng(0).random((60, 8, 8, 1), np.float32)
@@ -153,8 +154,12 @@ def test_a_cluster_elsewhere_is_used_by_its_address(tmp_path):
         how = ("--epochs", "1", "--workers", "2", "--address", client, "--json")
         said = subprocess.run(command("fit", "digits", "--out", tmp_path / "model", *how), **TALK)
         assert said.returncode == 0, said.stderr
+        how = ("--out", tmp_path / "z.parquet", "--workers", "2", "--address", client)
+        said = subprocess.run(command("encode", tmp_path / "model", "digits", *how), **TALK)
+        assert said.returncode == 0, said.stderr
+    assert read_latents(tmp_path / "z.parquet").latents.shape == (1797, 20)
     assert CAE(path=tmp_path / "model", load=True, device="cpu").options.latent_features == 20
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "z.parquet"]
 
 
 TALK = {"capture_output": True, "text": True, "env": CALM, "timeout": 240}

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ def import_ray() -> Any:
     """Return the module ``ray``, told to be quiet."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if _has_token():
+    if _has_token() and "ray" not in sys.modules:  # which reads it when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
