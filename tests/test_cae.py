@@ -84,6 +84,7 @@ def test_the_repr_is_short():
         ({"seed": "0"}, OptionError, "seed must be an integer"),
         ({"learning_rate": 0}, OptionError, "learning_rate must be a number above 0"),
         ({"learning_rate": "fast"}, OptionError, "learning_rate must be a number above 0"),
+        ({"learning_rate": 10**400}, OptionError, "learning_rate must be a number above 0"),
         ({"device": "abacus"}, OptionError, "device must be one that PyTorch can use here"),
     ],
 )

@@ -194,7 +194,7 @@ def parse_learning_rate(rate: float | None) -> float | None:
         return None
     try:
         number = float(rate)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0.0
     if 0 < number < float("inf"):
         return number
