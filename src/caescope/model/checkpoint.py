@@ -3,7 +3,6 @@
 import json
 import math
 import signal
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -22,12 +21,12 @@ from caescope.files import decoding
 from caescope.model.hdf5 import hash_weights
 from caescope.model.state import Arrays, TrainingState
 from caescope.model.team import ALONE, Team
+from caescope.signals import NAMES, listening
 from caescope.writing import write_atomically
 
 FORMAT_VERSION = 2
 RECORD = "record"
 MAX_RECORD_BYTES = 64 * 2**20
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 HASHED = ("images", "validation images", "first weights")
 
 Kept = tuple[dict[str, Any], Arrays]
@@ -131,30 +130,16 @@ class Keeper:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM wait for the end of the batch; when they come twice, they do not.
-
-        One that is ignored, as Ctrl-C is in the background, stays so.
-        """
-        if self.checkpoint is None or threading.current_thread() is not threading.main_thread():
+        """Let Ctrl-C and SIGTERM wait for the end of the batch; when they come twice, they do not."""
+        if self.checkpoint is None:
             yield
             return
-        handlers = {number: signal.getsignal(number) for number in NAMES}
-        before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
-        def note(number: int, _frame: Any) -> None:
+        def note(number: int) -> None:
             self.signal = number
-            put_back()
 
-        def put_back() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        for number in before:
-            signal.signal(number, note)
-        try:
+        with listening(note):
             yield
-        finally:
-            put_back()
 
 
 def settings_of(model, plan, training, validation, callbacks: CallbackList) -> dict[str, Any]:

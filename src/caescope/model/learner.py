@@ -33,7 +33,7 @@ class Learner:
         self.module = team.wrap(model.objective)
         couples = self.objective.couples_images
         self.at_a_time = None if couples else images_at_a_time(model.options, model.device)
-        self._may_halve = not couples
+        self._may_halve = True
 
     def learn(
         self, inputs: torch.Tensor, targets: torch.Tensor, share: Share, step: int, progress: float
@@ -51,7 +51,6 @@ class Learner:
         progress : float
             As in `Objective.forward`.
         """
-        self.objective.train()
         try:
             outcomes = self._add_gradients(inputs, targets, share, step, progress)
         except (MemoryError, RuntimeError) as error:

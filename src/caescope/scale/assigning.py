@@ -1,18 +1,15 @@
 """Parts of latents, assigned by workers: each writes what it assigned, and sends sums and counts back."""
 
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from caescope.errors import OptionError
 from caescope.partwise.assigning import Assigner
 from caescope.partwise.totals import Totals, pack, unpack
+from caescope.scale.actors import JobActor, as_batch, unseen_output
 from caescope.scale.connecting import connected, cpus_each
 from caescope.scale.streaming import answer_with_error, stream
 from caescope.scale.workers import Workers
@@ -68,42 +65,26 @@ def in_order(answers: Iterable[tuple[int, bytes]], parts: Iterable[int]) -> Iter
         yield early.pop(part)
 
 
-class PartAssigner:
-    """Assigns parts one after the other, in a process of its own; Ray Data calls it.
-
-    Parameters
-    ----------
-    job : list of one object reference
-        To a `Job`. A process that is started again fetches it again.
-    """
-
-    def __init__(self, job: list[Any]):
-        self._reference = job[0]
+class PartAssigner(JobActor):
+    """Assigns parts and writes each."""
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list]:
         """Assign the part of a batch of one task, and return its totals, or what is wrong with it."""
         part = int(batch["part"][0])
         with answer_with_error(part=part, totals=b"") as answer:
-            _demand_seen(self._job.assigner.target)
-            answer["totals"] = pack(self._job.assigner(part))
-        return {name: [value] for name, value in answer.items()}
+            _demand_seen(self._assigner.target)
+            answer["totals"] = pack(self._assigner(part))
+        return as_batch(answer)
 
     @cached_property
-    def _job(self) -> Job:
-        import ray
-
-        job: Any = ray.get(self._reference)
-        with suppress(OSError):
-            os.chdir(job.folder)  # where paths are seen from
-        job.assigner.fitted.projection.use_threads(job.threads)
-        return job
+    def _assigner(self) -> Assigner:
+        assigner = self._job.assigner
+        assigner.fitted.projection.use_threads(self._job.threads)
+        return assigner
 
 
 def _demand_seen(target: Place) -> None:
     """Refuse to write where the output is not being gathered."""
-    if not os.path.isdir(os.path.dirname(target.path)):
-        raise OptionError(
-            "Workers must see the folder of the output",
-            f"no {os.path.dirname(target.path)} on {socket.gethostname()}",
-            "Give one on a disk that all machines share.",
-        )
+    folder = os.path.dirname(target.path)
+    if not os.path.isdir(folder):
+        raise unseen_output(folder, "Give one on a disk that all machines share.")

@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from caescope.errors import OptionError
 from caescope.model.options import Options
 from caescope.parts import part_name
 from caescope.parts_job import RECORD
+from caescope.scale.actors import JobActor, as_batch, unseen_output
 from caescope.scale.connecting import connected, cpus_each
 from caescope.scale.streaming import answer_with_error, stream
 from caescope.scale.workers import Workers
@@ -79,17 +80,8 @@ def encode_with(workers: Workers, device: str = "auto") -> Callable[..., Iterato
     return encode_parts
 
 
-class PartEncoder:
-    """Encodes parts one after the other, in a process of its own, and writes each; Ray Data calls it.
-
-    Parameters
-    ----------
-    job : list of one object reference
-        To a `Job`. A process that is started again fetches it again.
-    """
-
-    def __init__(self, job: list[Any]):
-        self._reference = job[0]
+class PartEncoder(JobActor):
+    """Encodes parts and writes each."""
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list]:
         """Encode the images of a batch of one task, and say how many, or what is wrong with them."""
@@ -97,7 +89,7 @@ class PartEncoder:
         with answer_with_error(images=0, worker=f"{socket.gethostname()}:{os.getpid()}") as answer:
             answer["images"] = self._encode(part)
         answer["seconds"] = time.perf_counter() - started
-        return {name: [value] for name, value in answer.items()}
+        return as_batch(answer)
 
     def _encode(self, part: slice) -> int:
         with _naming_unseen(self._job):
@@ -105,13 +97,6 @@ class PartEncoder:
             _demand_record(self._job.place)
         (self._job.place / part_name(part.start)).write_bytes(table.as_parquet())
         return len(table)
-
-    @cached_property
-    def _job(self) -> Job:
-        job = self._fetch(self._reference)
-        with suppress(OSError):
-            os.chdir(job.folder)  # where paths are seen from
-        return job
 
     @cached_property
     def _cae(self) -> CAE:
@@ -122,11 +107,6 @@ class PartEncoder:
     @cached_property
     def _images(self) -> Source:
         return self._fetch(self._job.images)
-
-    def _fetch(self, reference: Any) -> Any:
-        import ray
-
-        return ray.get(reference)
 
 
 def files_of(images: Source) -> tuple[str, ...]:
@@ -156,8 +136,4 @@ def _naming_unseen(job: Job) -> Iterator[None]:
 def _demand_record(place: Place) -> None:
     """Refuse to write where the output is not being gathered."""
     if not (place / RECORD).exists():
-        raise OptionError(
-            "Workers must see the folder of the output",
-            f"no {place} on {socket.gethostname()}",
-            "Give one on a disk that all machines share, or on object storage.",
-        )
+        raise unseen_output(place, "Give one on a disk that all machines share, or on object storage.")

@@ -2,15 +2,10 @@
 the other way.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from caescope.callbacks import Callback, Checkpoint
-from caescope.model.checkpoint import NAMES
 
 SECONDS_BETWEEN = 0.5  # that batches are told of, or a request is looked for
 
@@ -92,32 +87,3 @@ class Asked(Checkpoint):
             return 0
         self._looked = time.monotonic()
         return ray.get(self.post.asked.remote())
-
-
-@contextmanager
-def listening() -> Iterator[list[int]]:
-    """Yield a list to which the first Ctrl-C or SIGTERM is added; what comes after does what it did before.
-
-    A handler does no more than that, since Ray may be in the middle of something.
-    """
-    heard: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-    before = {number: signal.getsignal(number) for number in NAMES}
-
-    def note(number: int, _frame: Any) -> None:
-        put_back()
-        heard.append(number)
-
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, note)
-    try:
-        yield heard
-    finally:
-        put_back()

@@ -15,8 +15,9 @@ from caescope.errors import CaescopeError, TrainingError, TrainingStopped
 from caescope.model.options import Options
 from caescope.parallel import use_cores
 from caescope.scale.connecting import connected, cpus_each
-from caescope.scale.post import Asked, Post, Relay, listening
+from caescope.scale.post import Asked, Post, Relay
 from caescope.scale.workers import Workers
+from caescope.signals import listening
 
 RESTARTS = 3  # of all workers, after one of them has died; each goes on from the checkpoint
 SECONDS_BETWEEN = 0.2  # that whoever waits looks for news
@@ -128,15 +129,14 @@ def fit_with(
         )
         post = ray.remote(num_cpus=0, max_concurrency=4)(Post).remote()
         steps = -(-len(images) // batch_size)
-        history = History()
-        followers = CallbackList([history, *shown])
+        followers = CallbackList(shown)
         followers.attach(model, {"epochs": epochs, "steps": steps, "verbose": 0, "images": None})
         _run(ray, workers, ray.put(job), post, followers, Path(job.checkpoint))
         result = ray.get(post.result.remote())
     if isinstance(result, CaescopeError | TrainingStopped):
         raise result
     model.set_weights(result["weights"])
-    model.history = history
+    model.history = history = History()
     history.set_state(result["history"])
     return history
 
@@ -152,7 +152,8 @@ def _run(ray: Any, workers: Workers, job: Any, post: Any, followers: CallbackLis
             failures.append(error)
 
     thread = threading.Thread(target=train, daemon=True, name="caescope")
-    with listening() as heard:
+    heard: list[int] = []  # a handler does no more than that, since Ray may be in the middle of something
+    with listening(heard.append):
         thread.start()
         while thread.is_alive():
             thread.join(SECONDS_BETWEEN)
