@@ -1,8 +1,9 @@
 """A table that lists image files: their paths, and what is known about each."""
 
 import os
+import posixpath
 from collections.abc import Mapping, Sized
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,10 +118,10 @@ def _demand_inner(names: list[str], path: Path) -> None:
     """Refuse names that lead out of the table's folder, by themselves or by a folder that is a link."""
     root, given = Path(os.path.realpath(path.parent)), path.parent
     outside = next((name for name in names if leads_out(name)), None)
-    folders = {PurePosixPath(name).parent for name in names} if outside is None else set()
+    folders = {posixpath.dirname(name) for name in names} if outside is None else set()
     for folder in folders:
         if not Path(os.path.realpath(given / folder)).is_relative_to(root):
-            outside = str(folder)
+            outside = folder
     if outside is not None:
         raise outside_error(path, outside)
 
@@ -166,4 +167,4 @@ def _demand_inner_links(names: list[str], path: Path) -> None:
 def leads_out(name: str) -> bool:
     """Tell whether a path leads elsewhere by its name alone, on this system or on Windows."""
     parts = name.replace("\\", "/").split("/")
-    return not parts[0] or "\0" in name or ".." in parts or bool(Path(name).drive)
+    return not parts[0] or "\0" in name or ".." in parts or bool(os.path.splitdrive(name)[0])
