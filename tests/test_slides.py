@@ -70,14 +70,25 @@ def test_resolution_comes_from_the_tags_of_a_tiff(tmp_path):
     assert open_slide(write_slide(tmp_path / "b.tif", noise())).mpp is None
 
 
-def test_a_slide_is_pickled_as_its_path(study):
+def test_a_pickled_slide_is_opened_by_whoever_reads_it(study):
     slide = open_slide(study / "a.tiff")
-    again = pickle.loads(pickle.dumps(slide))
+    pixels = slide.read_region(0, 0, 0, 8, 8)
+    text = pickle.dumps(slide)
+    again = pickle.loads(text)
     assert again == slide
-    assert len(pickle.dumps(slide)) < 300
+    assert len(text) < 600
+    np.testing.assert_array_equal(again.read_region(0, 0, 0, 8, 8), pixels)
     (study / "a.tiff").unlink()
-    with pytest.raises(FileFormatError, match="must exist"):
-        pickle.loads(pickle.dumps(slide))
+    missing = pickle.loads(text)
+    with pytest.raises(FileFormatError, match=r"a\.tiff must exist"):
+        missing.read_region(0, 0, 0, 8, 8)
+
+
+def test_a_pickled_slide_is_looked_at_before_a_library_opens_it(study):
+    slide = pickle.loads(pickle.dumps(open_slide(study / "a.tiff")))
+    (study / "a.tiff").write_bytes(tiled_tiff(t322=(1, 0xFFF0), t323=(1, 0xFFF0)))
+    with pytest.raises(FileFormatError, match="must have tiles of at most"):
+        slide.read_region(0, 0, 0, 8, 8)
 
 
 def test_every_thread_has_its_own_handle_and_few_of_them(tmp_path):
@@ -96,6 +107,7 @@ def test_every_thread_has_its_own_handle_and_few_of_them(tmp_path):
 
 def test_a_slide_that_vanished_before_it_was_opened_again_ends_in_one_sentence(study):
     slide, other = open_slide(study / "a.tiff"), handles.handle_of(str(study / "b.tif"))
+    slide.read_region(0, 0, 0, 8, 8)
     handles.forget(slide.path)
     (study / "a.tiff").unlink()
     with pytest.raises(FileFormatError, match=r"a\.tiff must be readable as a slide\. Received OpenSlide"):

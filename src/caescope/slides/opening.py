@@ -55,15 +55,15 @@ class Slide:
     vendor: str
     stored: StoredFile | None = None
 
-    def __reduce__(self):
-        if self.stored is None:
-            return open_slide, (self.path,)
-        facts = {fact.name: getattr(self, fact.name) for fact in fields(self)}
-        return _not_yet_copied, (self.stored, facts)  # of many slides each worker copies those that it reads
+    def __reduce__(self):  # of many slides, each worker opens, or copies, those that it reads
+        return _not_yet_opened, ({fact.name: getattr(self, fact.name) for fact in fields(self)},)
 
     @cached_property
     def _file(self) -> str:
-        return self.path if self.stored is None else str(self.stored.fetch())
+        file = str(existing_file(self.path) if self.stored is None else self.stored.fetch())
+        with called(file, self.origin):
+            demand_usable_tiles(file)
+        return file
 
     @property
     def origin(self) -> str:
@@ -160,8 +160,9 @@ def _open_file(file: str) -> Slide:
         return _describe(file, handle)
 
 
-def _not_yet_copied(stored: StoredFile, facts: dict[str, Any]) -> Slide:
-    return Slide(**{**facts, "path": str(stored.copy)})
+def _not_yet_opened(facts: dict[str, Any]) -> Slide:
+    stored = facts["stored"]
+    return Slide(**facts if stored is None else {**facts, "path": str(stored.copy)})
 
 
 def _describe(path: str, handle: Any) -> Slide:
