@@ -62,7 +62,7 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(cae, tmp_path, capsys)
     Failing.bad = -1
     encode_to_file(cae, source(), tmp_path / "z.parquet", Stages("auto"))
     assert sorted(READ) == list(range(48, 100))  # three parts of 16 were there
-    assert "goes on after 48 images" in capsys.readouterr().err
+    assert "encode: goes on after 48 of " in capsys.readouterr().err
     encode_to_file(cae, source(), tmp_path / "whole.parquet", Stages(0))
     assert (tmp_path / "z.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["whole.parquet", "z.parquet"]

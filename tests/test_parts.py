@@ -201,7 +201,7 @@ def test_an_interrupted_folder_goes_on_where_it_stopped(cae, tmp_path, capsys, m
     monkeypatch.setattr(Failing, "bad", -1)
     encode_to_parts(cae, Failing(IMAGES), tmp_path / "z.parquet", Stages("auto"))
     assert sorted(READ) == list(range(128, 200))
-    assert "goes on after 128 images" in capsys.readouterr().err
+    assert "encode: goes on after 128 of " in capsys.readouterr().err
     encode_to_parts(cae, Failing(IMAGES), tmp_path / "whole.parquet", Stages(0))
     assert_same_folder(tmp_path / "z.parquet", tmp_path / "whole.parquet")
 

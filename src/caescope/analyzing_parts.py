@@ -20,7 +20,7 @@ from caescope.partwise.reading import PartReader
 from caescope.partwise.resuming import describe_job, load_standing, save_standing
 from caescope.partwise.sampling import Sample, draw_sample
 from caescope.partwise.totals import Totals
-from caescope.progress import Stages
+from caescope.progress import Progress, Stages
 from caescope.report import write_report
 from caescope.run_folder import Run, describe, fingerprint_array, read_run, write_record
 from caescope.run_options import RunOptions, parse_run_options
@@ -181,25 +181,18 @@ def _assign(
     job = describe_job(drawn, fitted, options.as_dict() | {"labels": reader.labels})
     standing = load_standing(checkpoint, job)
     assigner, n_parts = Assigner(reader, drawn.digests, target, fitted), len(reader.parts.files)
-    if standing.done:
-        stages.say(f"assign: goes on after {standing.done:,} of {n_parts:,} parts")
     todo = range(standing.done, n_parts)
     by = "" if workers is None else f" by {workers.number} workers"
     with stages.stage("assign", f"{len(reader.parts):,} images in {n_parts:,} parts{by}"):
+        progress = Progress(stages, "assign", n_parts, "parts", standing.done)
         for totals in map(assigner, todo) if workers is None else assign_with(workers, assigner, todo):
             standing = standing.plus(totals)
             save_standing(checkpoint, job, standing)
-            _say_tenths(standing.done, n_parts, stages)
+            progress.add(1)
     assert standing.totals is not None
     write_success(target, reader.parts.counts)
     (checkpoint / EVERYTHING).rename(partial / EVERYTHING)
     return standing.totals
-
-
-def _say_tenths(done: int, n_parts: int, stages: Stages) -> None:
-    """Say how far it is, ten times in all."""
-    if done < n_parts and 10 * done // n_parts > 10 * (done - 1) // n_parts:
-        stages.say(f"assign: {done:,} of {n_parts:,} parts")
 
 
 def _record(partial: Path, totals: Totals, fitted: Fitted, options: RunOptions, stages: Stages) -> None:

@@ -21,7 +21,7 @@ from caescope.data.opening import Source
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
 from caescope.parts_job import kept_parts
-from caescope.progress import Stages
+from caescope.progress import Progress, Stages
 from caescope.run_folder import fingerprint_array
 from caescope.staging import only_writer
 from caescope.table import LatentTable
@@ -63,11 +63,11 @@ def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None
     with only_writer(path), encode_stage(images, stages), kept_parts(path, job, "job.json") as parts:
         whole = [*blocks_of(len(images), PART_IMAGES)]
         todo = [part for part in whole if not _part(parts, part).exists()]
-        if todo and todo[0].start:
-            stages.say(f"encode: goes on after {todo[0].start:,} images")
+        progress = encode_progress(images, todo, stages)
         for part in todo:
             table = table_of(images, list(encode_blocks(cae, images, errors_only, part)))
             table.write(_part(parts, part))
+            progress.add(len(table))
         _join([_part(parts, part) for part in whole], path)
         shutil.rmtree(parts)
 
@@ -81,6 +81,12 @@ def encode_stage(images: Source, stages: Stages) -> AbstractContextManager:
     """Time what happens inside as the stage that encodes."""
     size = "×".join(map(str, images.shape))  # a folder compares all headers here, before it encodes
     return stages.stage("encode", f"{len(images):,} images of {size}")
+
+
+def encode_progress(images: Source, todo: list[slice], stages: Stages) -> Progress:
+    """Return what says how far that stage is, of which these parts are left to be done."""
+    at = len(images) - sum(part.stop - part.start for part in todo)
+    return Progress(stages, "encode", len(images), "images", at if todo else 0)
 
 
 def encode_blocks(

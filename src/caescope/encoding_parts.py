@@ -1,12 +1,19 @@
 """Latents of a whole source as a folder of parts, which one process writes or several share."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from caescope.cae import CAE
 from caescope.data.opening import Source
-from caescope.encoding import PART_IMAGES, describe_job, encode_blocks, encode_stage, errors_only, table_of
+from caescope.encoding import (
+    PART_IMAGES,
+    describe_job,
+    encode_blocks,
+    encode_progress,
+    encode_stage,
+    errors_only,
+    table_of,
+)
 from caescope.errors import OptionError, TrainingError
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, share_of
@@ -18,7 +25,6 @@ from caescope.table import LatentTable
 
 LEAST_IMAGES, PARTS = 64, 32  # of a part, and parts of a small source, so that every worker has some
 SHARES = 4  # of a part, in blocks; the same for any number of threads, for the last digits depend on blocks
-SECONDS_BETWEEN = 10  # two lines that say how far an encoding is
 
 
 def encode_to_parts(
@@ -44,8 +50,9 @@ def encode_to_parts(
     with encode_stage(images, stages), folder_of_parts(out, job) as place:
         there = set(place.names())
         todo = [part for part in whole if part_name(part.start) not in there]
-        if todo:
-            _follow((encode_parts or write_parts)(cae, images, place, todo), todo, len(images), stages)
+        progress = encode_progress(images, todo, stages)
+        for count in (encode_parts or write_parts)(cae, images, place, todo) if todo else ():
+            progress.add(count)
         _demand_all(place, whole)
         write_success(place, [part.stop - part.start for part in whole])
 
@@ -90,19 +97,6 @@ def part_size(n_images: int) -> int:
     (64, 3125, 8192)
     """
     return min(PART_IMAGES, max(LEAST_IMAGES, -(-n_images // PARTS)))
-
-
-def _follow(done: Iterable[int], todo: list[slice], n_images: int, stages: Stages) -> None:
-    """Say now and then how many images are done, as numbers come."""
-    at = n_images - sum(part.stop - part.start for part in todo)
-    if at:
-        stages.say(f"encode: goes on after {at:,} images")
-    said = time.monotonic()
-    for count in done:
-        at += count
-        if time.monotonic() - said >= SECONDS_BETWEEN:
-            said = time.monotonic()
-            stages.say(f"encode: {at:,} of {n_images:,} images")
 
 
 def _demand_all(place: Place, parts: list[slice]) -> None:

@@ -23,6 +23,9 @@ def plain_console(file: TextIO, quiet: bool = False) -> Console:
     )
 
 
+SECONDS_BETWEEN = 10  # two lines that say how far a stage is
+
+
 class Stages:
     """Names the stage that is under way on standard error and keeps the seconds of each.
 
@@ -66,3 +69,32 @@ class Stages:
     def total(self) -> dict[str, float]:
         """Return the seconds of every stage and, as ``total``, since the start."""
         return {**self.seconds, "total": time.perf_counter() - self.started}
+
+
+class Progress:
+    """Says now and then how far a stage is that works on many things.
+
+    Parameters
+    ----------
+    stages : Stages
+    name : str
+        Of the stage.
+    total : int
+    things : str
+        What they are, such as ``"images"``.
+    at : int, default 0
+        How many an earlier start has done; said at once.
+    """
+
+    def __init__(self, stages: Stages, name: str, total: int, things: str, at: int = 0):
+        self.stages, self.name, self.total, self.things, self.at = stages, name, total, things, at
+        self._said = time.monotonic()
+        if at:
+            stages.say(f"{name}: goes on after {at:,} of {total:,} {things}")
+
+    def add(self, count: int) -> None:
+        """Count what was done."""
+        self.at += count
+        if time.monotonic() - self._said >= SECONDS_BETWEEN:
+            self._said = time.monotonic()
+            self.stages.say(f"{self.name}: {self.at:,} of {self.total:,} {self.things}")
