@@ -1,11 +1,13 @@
 """Several workers against one: encoding through Ray, on this machine.
 
     python benchmarks/scale.py --only encoding
+    python benchmarks/scale.py --only slides
 
 throughput  images a second that one worker and two workers with one thread each encode of JPEG tiles, brought
             to 64×64 pixels: the median over the repeats, which take turns. The cluster is there already, and
             what counts is the time from when every worker has given its first answer to the last answer until
             one of them is idle: starting workers and loading the model is not in it.
+slides      the same of tiles of 64×64 pixels, cut from copies of a slide at 0.5 and at 1 micron per pixel
 overhead    seconds of `caescope encode` with two workers, cluster and all, beyond those without
 memory      the most that the process which starts the job holds, for a hundred thousand tiny images and for a
             million: as Linux counts it (VmHWM), and without what it shares with others, such as Ray's store
@@ -33,17 +35,20 @@ from rich.table import Table
 from caescope.cae import CAE
 from caescope.data import find_source
 from caescope.data.fitting import Fit
+from caescope.data.opening import Source
 from caescope.encoding_parts import encode_to_parts
 from caescope.pipeline import encode
 from caescope.progress import Stages
 from caescope.scale import encoding
 from caescope.scale.connecting import connected
 from caescope.scale.workers import Workers
+from caescope.slides import find_slides
 
-DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "lc25000"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SLIDE = DATA / "slides" / "CMU-1-Small-Region.svs"
+RESOLUTIONS = (0.5, 1.0)  # microns per pixel
 SIDE = 64
 TINY = (8, 8, 1)
-KINDS = ("encoding",)
 Answer = tuple[float, str, int]  # when it came, which worker gave it, how many images it is for
 
 
@@ -86,9 +91,9 @@ def collect(images: Path, copies: int, folder: Path) -> Path:
     return folder
 
 
-def measure_throughput(tiles: Path, repeats: int, folder: Path) -> dict[str, float]:
+def measure_throughput(images: Source, repeats: int, folder: Path) -> dict[str, float]:
     """Return the rates of one and of two workers, and how many times the one the other is."""
-    images, rates = find_source(tiles, fit=Fit(resize=SIDE)), {1: [], 2: []}
+    rates: dict[int, list[float]] = {1: [], 2: []}
     cae = CAE((SIDE, SIDE, 3), 64, (8, 16, 32), seed=0, device="cpu")
     with connected(Workers(2, cpus_each=1)):
         for _ in range(repeats):
@@ -100,7 +105,7 @@ def measure_throughput(tiles: Path, repeats: int, folder: Path) -> dict[str, flo
                 rates[number].append(steady_rate(answers))
                 shutil.rmtree(out)
     one, two = median(rates[1]), median(rates[2])
-    return {"one, images/s": one, "two, images/s": two, "ratio": two / one}
+    return {"images": len(images), "one, images/s": one, "two, images/s": two, "ratio": two / one}
 
 
 def seconds_of_command(*options: str) -> float:
@@ -157,24 +162,43 @@ def measure_encoding(arguments: argparse.Namespace) -> dict[str, Any]:
         folder = Path(name)
         tiles = collect(arguments.images, arguments.copies, folder / "tiles")
         return {
-            "throughput": measure_throughput(tiles, arguments.repeats, folder),
+            "throughput": measure_throughput(
+                find_source(tiles, fit=Fit(resize=SIDE)), arguments.repeats, folder
+            ),
             "overhead": measure_overhead(arguments.images, arguments.repeats, folder),
             "memory": measure_memory(arguments.sizes, folder),
         }
 
 
+def measure_slides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the rates for tiles of slides, by microns per pixel."""
+    with tempfile.TemporaryDirectory() as name:
+        slides = Path(name) / "slides"
+        slides.mkdir()
+        for copy in range(arguments.copies):
+            shutil.copyfile(SLIDE, slides / f"{copy}{SLIDE.suffix}")
+        return {
+            f"{mpp:g} µm": measure_throughput(
+                find_slides(slides, size=SIDE, mpp=mpp, rule="none"), arguments.repeats, Path(name)
+            )
+            for mpp in RESOLUTIONS
+        }
+
+
+MEASURES = {"encoding": measure_encoding, "slides": measure_slides}
+
+
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("images", type=Path, nargs="?", default=DEFAULT)
-    parser.add_argument("--only", choices=KINDS, action="append")
+    parser.add_argument("images", type=Path, nargs="?", default=DATA / "lc25000")
+    parser.add_argument("--only", choices=MEASURES, action="append")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--copies", type=int, default=4, help="of each tile, for the throughput")
+    parser.add_argument("--copies", type=int, default=4, help="of each tile or slide, for the throughput")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    measures = {"encoding": measure_encoding}
-    found = {kind: measures[kind](arguments) for kind in arguments.only or KINDS}
+    found = {kind: MEASURES[kind](arguments) for kind in arguments.only or MEASURES}
     if arguments.json:
         print(json.dumps(found, indent=2))
         return

@@ -1,7 +1,6 @@
 """Workers assign everything as one process would, and say what is wrong as it would."""
 
 import sys
-from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,28 +9,15 @@ import pytest
 
 from caescope.analysis.moments import moments_of
 from caescope.analyzing_parts import EVERYTHING
-from caescope.errors import DataError, MissingDependencyError, OptionError
-from caescope.parts import part_name
+from caescope.errors import MissingDependencyError, OptionError
 from caescope.partwise.totals import Totals, unpack
 from caescope.pipeline import analyze
 from caescope.scale.assigning import Job, PartAssigner, in_order
-from caescope.scale.connecting import connected
 from caescope.scale.streaming import error_from_text
-from caescope.scale.workers import parse_workers
 from caescope.storage import find_place
-from caescope.table import LatentTable, read_latents
 from parted import write_whole
 
 OPTIONS = {"sample": 150, "clusters": 4, "stability": 0, "verbose": 0}
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A cluster of this machine that several tests share; `connected` uses what is there."""
-    if find_spec("ray") is None:
-        pytest.skip("needs Ray")
-    with connected(parse_workers(2, cpus_per_worker=1)):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,25 +27,6 @@ def whole(tmp_path_factory):
 
 def contents(folder):
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
-
-
-def test_workers_write_and_count_what_one_process_does(cluster, whole, tmp_path, monkeypatch):
-    alone = analyze(whole.folder, tmp_path / "alone", **OPTIONS)
-    monkeypatch.chdir(tmp_path)  # where paths are seen from, by workers, too
-    together = analyze(whole.folder, "together", workers=2, cpus_per_worker=1, **OPTIONS)
-    assert together.metrics["everything"] == alone.metrics["everything"]
-    assert contents(together.path / EVERYTHING) == contents(alone.path / EVERYTHING)
-    assert (together.path / "latents.parquet").read_bytes() == (alone.path / "latents.parquet").read_bytes()
-
-
-def test_a_part_that_a_worker_cannot_use_is_named(cluster, tmp_path):
-    whole = write_whole(tmp_path / "z.parquet", (100, 100, 100))
-    file = whole.folder / part_name(100)
-    table = read_latents(file)
-    errors = np.where(np.arange(100) == 7, np.nan, table.errors)
-    LatentTable(table.ids, table.latents, labels=table.labels, errors=errors).write(file)
-    with pytest.raises(DataError, match=r"NaN or infinity for 1 images, in .*part-000000000100\.parquet"):
-        analyze(whole.folder, workers=2, cpus_per_worker=1, **OPTIONS | {"map": "pca"})
 
 
 def test_without_ray_a_sentence_tells_how_to_install_it_before_anything_is_judged(

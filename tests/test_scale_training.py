@@ -1,30 +1,23 @@
-"""Training shared by workers of a real cluster of this machine."""
+"""Who shares a training, and what a worker says of it; a real cluster is in `test_scale_cluster`."""
 
-import importlib.metadata
-import json
 import os
 import pickle
-import signal
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from caescope import CAE
-from caescope.callbacks import Callback, Checkpoint
 from caescope.errors import DataError, MissingDependencyError, OptionError, TrainingError, TrainingStopped
 from caescope.model.learner import Learner
 from caescope.model.share import whole
 from caescope.model.team import ALONE
-from caescope.scale import connecting, versions
-from caescope.scale.connecting import connected
-from caescope.scale.training import as_sentence, fit_with
+from caescope.scale import connecting, training
+from caescope.scale.training import as_sentence
 from caescope.scale.workers import Workers, parse_workers
-from caescope.table import read_latents
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # of Ray, by Ray
 IMAGES = np.random.default_rng(0).random((60, 8, 8, 1), np.float32)
@@ -32,186 +25,57 @@ TWO = Workers(2, cpus_each=1)
 CALM = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-class Killed(Callback):
-    """Kills its own process in the middle, once, and notes what it sees."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def on_train_batch_end(self, batch, logs=None):
-        with open(self.folder / "steps", "a") as file:
-            file.write(f"{self.model.stop_training:d}{batch}\n")
-        if batch == 2 and not (self.folder / "killed").exists():
-            self.later = True
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if getattr(self, "later", False):
-            (self.folder / "killed").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Damaged:
-    """Images of which one cannot be read."""
-
-    shape = (8, 8, 1)
-
-    def __len__(self):
-        return len(IMAGES)
-
-    def read(self, indices):
-        if 41 in np.arange(len(self))[indices]:
-            raise DataError("Image 41 must be readable", "damage", "Write it again.")
-        return IMAGES[indices]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    pytest.importorskip("ray")
-    with connected(TWO) as ray:
-        yield ray
-
-
 def new() -> CAE:
     return CAE((8, 8, 1), 3, [4], seed=0, device="cpu", precision="float32")
 
 
-def test_a_killed_worker_changes_nothing_in_what_one_process_learns(cluster, tmp_path):
-    alone, shared = new(), new()
-    history = alone.model.fit(IMAGES, batch_size=8, epochs=2, verbose=0, validation_data=IMAGES[:9])
-    found = fit_with(
-        TWO,
-        shared,
-        IMAGES,
-        batch_size=8,
-        epochs=2,
-        validation_data=IMAGES[:9],
-        callbacks=[Killed(tmp_path)],
-        checkpoint=Checkpoint(tmp_path / "kept", seconds=0),
-    )
-    assert (tmp_path / "killed").exists()
-    steps = [line[1:] for line in (tmp_path / "steps").read_text().split()]
-    assert steps == [*"012", *"34567", *"01234567"]  # goes on, and does not begin anew
-    for ours, theirs in zip(shared.model.get_weights(), alone.model.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    for name in ("loss", "val_loss", "learning_rate"):
-        np.testing.assert_allclose(found.history[name], history.history[name], atol=1e-5)
+class Machines:
+    """A cluster of some machines, each with processors and GPUs."""
+
+    def __init__(self, *machines: tuple[int, int]):
+        self.machines = machines
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": cpu, "GPU": gpu}} for cpu, gpu in self.machines]
+
+    def cluster_resources(self):
+        return {"CPU": sum(cpu for cpu, _ in self.machines), "GPU": sum(gpu for _, gpu in self.machines)}
 
 
-def test_what_is_wrong_with_an_image_is_said_as_by_one_process(cluster, tmp_path):
-    with pytest.raises(DataError, match=r"^Image 41 must be readable\. Received damage\. Write it again\.$"):
-        fit_with(TWO, new(), Damaged(), batch_size=20, epochs=1, checkpoint=tmp_path / "kept")
+@pytest.mark.parametrize(
+    ("machines", "workers", "cpus"),
+    [
+        ([(2, 0)], Workers(2), 1),
+        ([(16, 0)], Workers(3), 5),
+        ([(6, 0), (2, 0)], Workers(2), 3),  # and not 4 each, of which the second would be waited for for ever
+        ([(6, 0), (2, 0)], Workers(4), 2),
+        ([(8, 2), (8, 0)], Workers(2, gpus_each=1), 4),
+        ([(8, 2)], Workers(4, gpus_each=0.5), 2),
+        ([(8, 0)], Workers(2, cpus_each=3), 3),
+    ],
+)
+def test_workers_get_no_more_processors_than_leave_room_for_all(machines, workers, cpus):
+    assert connecting.cpus_each(Machines(*machines), workers) == cpus
+    connecting.demand_resources(Machines(*machines), workers)
 
 
-def test_other_versions_are_refused(cluster, monkeypatch):
-    versions.demand_same_versions(cluster)
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9")  # in this process alone
-    with pytest.raises(OptionError, match=r"Received caescope 0\.\d\S* on \S+ and 9\.9 here\. Install caesc"):
-        versions.demand_same_versions(cluster)
-    with pytest.raises(OptionError, match=r"Received no-such missing on \S+ and 9\.9 here"):
-        versions.demand_same_versions(cluster, ("no-such",))
-
-
-def test_a_cluster_that_is_too_small_is_refused(cluster):
-    with pytest.raises(OptionError, match=r"^99 workers must have 99 processors and 0 GPUs\. Received a"):
-        connecting.demand_resources(cluster, Workers(99))
-    with pytest.raises(OptionError, match=r"2 workers must have 2 processors and 1 GPUs"):
-        connecting.demand_resources(cluster, Workers(2, gpus_each=0.5))
+@pytest.mark.parametrize(
+    ("machines", "workers"),
+    [
+        ([(3, 0), (1, 0)], Workers(2, cpus_each=2)),
+        ([(8, 2)], Workers(3, gpus_each=0.6)),  # no worker has parts of two
+        ([(8, 0), (1, 2)], Workers(2, gpus_each=1)),
+    ],
+)
+def test_workers_that_machines_have_no_room_for_are_refused(machines, workers):
+    with pytest.raises(
+        OptionError, match=r"on one machine\. Received a cluster of .* that has room for [12]\."
+    ):
+        connecting.demand_resources(Machines(*machines), workers)
 
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "caescope", *map(str, arguments)]
-
-
-def test_a_stopped_training_of_workers_goes_on(tmp_path):
-    pytest.importorskip("ray")
-    how = ("--epochs", "400", "--precision", "float32", "--workers", "2", "--quiet")
-    fit = command("fit", "digits", "--out", tmp_path / "model", *how)
-    process = subprocess.Popen(fit, stderr=subprocess.PIPE, text=True, env=CALM)
-    partial = tmp_path / ".model.partial"
-    wait_for((partial / "ray").exists, process)  # from here on signals are waited for
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=200)[1]
-    assert process.returncode == 128 + signal.SIGTERM, said
-    assert "Training was stopped by SIGTERM" in said
-    assert "--resume" in said
-    assert (partial / "checkpoint" / "training.npz").exists()
-    assert not (tmp_path / "model").exists()
-
-
-def wait_for(condition, process) -> None:
-    until = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until
-        time.sleep(0.2)
-
-
-def test_a_cluster_elsewhere_is_used_by_its_address(tmp_path):
-    pytest.importorskip("ray")
-    with running_cluster() as (address, client):
-        said = subprocess.run(command("doctor", "--json", "--address", address), **TALK)
-        assert json.loads(said.stdout)["cluster"].startswith(f"{address}, 1 machine, free 2 of 2 processors")
-        how = ("--epochs", "1", "--workers", "2", "--address", client, "--json")
-        said = subprocess.run(command("fit", "digits", "--out", tmp_path / "model", *how), **TALK)
-        assert said.returncode == 0, said.stderr
-        how = ("--out", tmp_path / "z.parquet", "--workers", "2", "--address", client)
-        said = subprocess.run(command("encode", tmp_path / "model", "digits", *how), **TALK)
-        assert said.returncode == 0, said.stderr
-    assert read_latents(tmp_path / "z.parquet").latents.shape == (1797, 20)
-    assert CAE(path=tmp_path / "model", load=True, device="cpu").options.latent_features == 20
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "z.parquet"]
-
-
-TALK = {"capture_output": True, "text": True, "env": CALM, "timeout": 240}
-
-
-def running_cluster():
-    """A cluster that another program started, as an administrator would."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def run():
-        port, client = free_port(), free_port()
-        start = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=2"]
-        start += [f"--port={port}", f"--ray-client-server-port={client}", "--include-dashboard=false"]
-        process = subprocess.Popen(
-            [*map(str, start), "--disable-usage-stats"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=CALM,
-        )
-        try:
-            wait_for(lambda: answers(port) and answers(client), process)
-            yield f"127.0.0.1:{port}", f"ray://127.0.0.1:{client}"
-        finally:
-            process.terminate()
-            process.wait(60)
-
-    return run()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as found:
-        return found.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.mark.parametrize("address", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
-def test_a_cluster_that_does_not_answer_is_said_at_once(address, tmp_path):
-    pytest.importorskip("ray")
-    asked = address.format(free_port())
-    how = ("--workers", "2", "--address", asked)
-    said = subprocess.run(command("fit", "digits", "--out", tmp_path / "model", "--quiet", *how), **TALK)
-    assert said.returncode == 1
-    assert said.stderr.startswith("caescope: address must be that of a Ray cluster that answers. Received")
-    assert asked in said.stderr
-    assert len(said.stderr.splitlines()) == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_ray_workers_say_how_to_install_it(monkeypatch):
@@ -237,6 +101,42 @@ def test_without_ray_workers_say_how_to_install_it(monkeypatch):
 def test_workers_that_cannot_be_had(given, sentence):
     with pytest.raises(OptionError, match=sentence):
         parse_workers(**given)
+
+
+class Call:
+    """A method of an actor that is in this process."""
+
+    def __init__(self, method):
+        self.remote = method
+
+
+class LocalPost:
+    """In place of the actor that keeps results."""
+
+    def __init__(self):
+        self.results: list = []
+        self.end, self.has_result = Call(self.results.append), Call(lambda: bool(self.results))
+
+
+def test_a_worker_names_the_file_that_it_does_not_see(tmp_path, monkeypatch):
+    """Also where it is told so while it is given the images."""
+
+    def get(thing):
+        if thing == "images":
+            raise FileNotFoundError("nothing of use")
+        return thing
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get=get))
+    monkeypatch.setattr(training, "use_cores", lambda threads: None)
+    monkeypatch.setattr("caescope.model.team.team_of_group", lambda: ALONE)
+    cae, post, files = new(), LocalPost(), (str(tmp_path), str(tmp_path / "a.svs"))
+    about = (cae.options, cae.model.get_weights(), None, "float32", 0, "images", files, 8, 1, ())
+    job = training.Job(*about, str(tmp_path / "kept"), 60, os.getcwd(), torch.get_num_threads())
+    with pytest.raises(OptionError):
+        training.learn({"job": [job], "post": post, "gpus": 0})
+    [error] = post.results
+    assert str(error).startswith(f"Workers must see the files of the images. Received no {tmp_path}/a.svs on")
+    training.learn({"job": [job], "post": post, "gpus": 0})  # as when Ray starts it again: nothing is tried
 
 
 class Small:

@@ -50,8 +50,21 @@ def connected(workers: Workers) -> Iterator[Any]:
 
 
 def cpus_each(ray: Any, workers: Workers) -> int:
-    """Return how many processors a worker has: its share of the cluster's, at least 1."""
-    return workers.cpus_each or max(1, int(ray.cluster_resources().get("CPU", 1)) // workers.number)
+    """Return how many processors a worker has: by default the most that leave room for all, at least 1."""
+    most = int(ray.cluster_resources().get("CPU", 1)) // workers.number
+    allowed = (cpus for cpus in range(most, 1, -1) if _room(ray, cpus, workers.gpus_each) >= workers.number)
+    return workers.cpus_each or next(allowed, 1)
+
+
+def _room(ray: Any, cpus: int, gpus: float) -> int:
+    """Return for how many workers there is room; each is on one machine, and on whole GPUs or one's part."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = [int(machine.get("CPU", 0)) // cpus for machine in machines]
+    if gpus:
+        on_gpus = [int(machine.get("GPU", 0)) for machine in machines]
+        on_gpus = [there * int(1 / gpus) if gpus < 1 else there // int(gpus) for there in on_gpus]
+        room = map(min, room, on_gpus)
+    return sum(room)
 
 
 def import_ray() -> Any:
@@ -118,13 +131,13 @@ def _unreachable(address: str, reason: str) -> OptionError:
 
 def demand_resources(ray: Any, workers: Workers) -> None:
     """Refuse a job that would wait for ever."""
-    there = ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
-    needed = workers.number * (workers.cpus_each or 1), workers.number * workers.gpus_each
-    if needed[0] <= cpus and needed[1] <= gpus:
+    cpus, gpus = workers.cpus_each or 1, workers.gpus_each
+    room = _room(ray, cpus, gpus)
+    if room >= workers.number:
         return
+    there = ray.cluster_resources()
     raise OptionError(
-        f"{workers.number} workers must have {needed[0]} processors and {needed[1]:g} GPUs",
-        f"a cluster with {cpus:g} and {gpus:g}",
-        "Ask for fewer workers or fewer GPUs for each, or for a larger cluster.",
+        f"{workers.number} workers must each find {cpus} processors and {gpus:g} GPUs on one machine",
+        f"a cluster of {there.get('CPU', 0):g} and {there.get('GPU', 0):g} that has room for {room}",
+        "Ask for fewer workers or less for each, or for a larger cluster.",
     )

@@ -4,24 +4,21 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from caescope.cae import CAE
-from caescope.data.fetching import cache_folder
 from caescope.data.opening import Source
 from caescope.encoding_parts import encode_part
-from caescope.errors import OptionError
 from caescope.model.options import Options
 from caescope.parts import part_name
 from caescope.parts_job import RECORD
 from caescope.scale.actors import JobActor, as_batch, unseen_output
 from caescope.scale.connecting import connected, cpus_each
+from caescope.scale.seeing import demand_seen, files_of
 from caescope.scale.streaming import answer_with_error, stream
 from caescope.scale.workers import Workers
 from caescope.storage import Place
@@ -92,7 +89,7 @@ class PartEncoder(JobActor):
         return as_batch(answer)
 
     def _encode(self, part: slice) -> int:
-        with _naming_unseen(self._job):
+        with demand_seen(self._job.files):
             table = encode_part(self._cae, self._images, part, self._job.threads)
             _demand_record(self._job.place)
         (self._job.place / part_name(part.start)).write_bytes(table.as_parquet())
@@ -107,30 +104,6 @@ class PartEncoder(JobActor):
     @cached_property
     def _images(self) -> Source:
         return self._fetch(self._job.images)
-
-
-def files_of(images: Source) -> tuple[str, ...]:
-    """Return the files and folders of this machine that a source reads, absolute."""
-    paths = [getattr(images, "root", None), getattr(getattr(images, "stack", None), "path", None)]
-    paths += [planned.slide.path for planned in getattr(images, "slides", ())]
-    local = [os.path.abspath(path) for path in paths if isinstance(path, (str, os.PathLike))]
-    return tuple(path for path in local if not Path(path).is_relative_to(cache_folder()))
-
-
-@contextmanager
-def _naming_unseen(job: Job) -> Iterator[None]:
-    """Say of whatever goes wrong inside that a file is not there, where that is so."""
-    try:
-        yield
-    except Exception as error:
-        unseen = next((path for path in job.files if not os.path.exists(path)), None)
-        if unseen is None:
-            raise
-        raise OptionError(
-            "Workers must see the files of the images",
-            f"no {unseen} on {socket.gethostname()}",
-            "Put them on a disk that all machines share, under the same path, or on object storage.",
-        ) from error
 
 
 def _demand_record(place: Place) -> None:

@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from caescope.model.options import Options
 from caescope.parallel import use_cores
 from caescope.scale.connecting import connected, cpus_each
 from caescope.scale.post import Asked, Post, Relay
+from caescope.scale.seeing import demand_seen, files_of
 from caescope.scale.workers import Workers
 from caescope.signals import listening
 
 RESTARTS = 3  # of all workers, after one of them has died; each goes on from the checkpoint
 SECONDS_BETWEEN = 0.2  # that whoever waits looks for news
+SECONDS_TO_END = 1.0  # that Ray has once there is a result; its own affairs can take ten more
 STORAGE = "ray"  # a folder beside the checkpoint, where Ray Train keeps its own notes
 
 
@@ -36,8 +37,10 @@ class Job:
     learning_rate : float or None
     precision : str
     seed : int
-    images, held_out : array or source
-        To learn and to measure, as ``Model.fit`` takes them.
+    images : object reference
+        To those to learn and those to measure, as ``Model.fit`` takes them.
+    files : tuple of str
+        Where they are.
     batch_size, epochs : int
     callbacks : sequence of Callback
         That are called where the first worker is.
@@ -57,7 +60,7 @@ class Job:
     precision: str
     seed: int
     images: Any
-    held_out: Any
+    files: tuple[str, ...]
     batch_size: int
     epochs: int
     callbacks: Sequence[Callback]
@@ -117,8 +120,8 @@ def fit_with(
             model.learning_rate,
             model.precision,
             model.seed,
-            images,
-            validation_data,
+            ray.put((images, validation_data)),
+            (*files_of(images), *files_of(validation_data)),
             batch_size,
             epochs,
             tuple(callbacks),
@@ -131,7 +134,7 @@ def fit_with(
         steps = -(-len(images) // batch_size)
         followers = CallbackList(shown)
         followers.attach(model, {"epochs": epochs, "steps": steps, "verbose": 0, "images": None})
-        _run(ray, workers, ray.put(job), post, followers, Path(job.checkpoint))
+        _run(ray, _trainer(workers, job, ray.put(job), post), post, followers)
         result = ray.get(post.result.remote())
     if isinstance(result, CaescopeError | TrainingStopped):
         raise result
@@ -141,13 +144,13 @@ def fit_with(
     return history
 
 
-def _run(ray: Any, workers: Workers, job: Any, post: Any, followers: CallbackList, checkpoint: Path) -> None:
+def _run(ray: Any, trainer: Any, post: Any, followers: CallbackList) -> None:
     """Let workers train, and tell the followers of it meanwhile."""
     failures: list[BaseException] = []
 
     def train() -> None:
         try:
-            _trainer(workers, job, post, checkpoint).fit()
+            trainer.fit()
         except BaseException as error:  # whatever it is, it is raised where the training was asked for
             failures.append(error)
 
@@ -155,25 +158,28 @@ def _run(ray: Any, workers: Workers, job: Any, post: Any, followers: CallbackLis
     heard: list[int] = []  # a handler does no more than that, since Ray may be in the middle of something
     with listening(heard.append):
         thread.start()
-        while thread.is_alive():
+        is_over = False
+        while not is_over:
+            is_over = ray.get(post.has_result.remote()) or not thread.is_alive()
             thread.join(SECONDS_BETWEEN)
             if heard:
                 ray.get(post.stop.remote(heard.pop()))
             for hook, arguments in ray.get(post.news.remote()):
                 getattr(followers, hook)(*arguments)
+        thread.join(SECONDS_TO_END)
     if failures and not isinstance(ray.get(post.result.remote()), CaescopeError):
         raise as_sentence(failures[0]) from None
 
 
-def _trainer(workers: Workers, job: Any, post: Any, checkpoint: Path) -> Any:
+def _trainer(workers: Workers, job: Job, reference: Any, post: Any) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     gpus = workers.gpus_each
-    resources = {"CPU": float(workers.cpus_each or 1)} | ({"GPU": gpus} if gpus else {})
+    resources = {"CPU": float(job.threads)} | ({"GPU": gpus} if gpus else {})
     return TorchTrainer(
         learn,
-        train_loop_config={"job": [job], "post": post, "gpus": gpus},
+        train_loop_config={"job": [reference], "post": post, "gpus": gpus},
         # Processes that share a GPU cannot talk through NCCL
         torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
         scaling_config=ScalingConfig(
@@ -181,7 +187,7 @@ def _trainer(workers: Workers, job: Any, post: Any, checkpoint: Path) -> Any:
         ),
         run_config=RunConfig(
             name=STORAGE,
-            storage_path=str(checkpoint.parent),
+            storage_path=os.path.dirname(job.checkpoint),
             failure_config=FailureConfig(max_failures=RESTARTS),
         ),
     )
@@ -190,7 +196,6 @@ def _trainer(workers: Workers, job: Any, post: Any, checkpoint: Path) -> Any:
 def learn(config: dict[str, Any]) -> None:
     """Train in one of the workers; Ray Train calls it in each."""
     import ray
-    import ray.train
     import torch
 
     from caescope.model.team import team_of_group
@@ -204,7 +209,8 @@ def learn(config: dict[str, Any]) -> None:
     use_cores(job.threads)
     team = team_of_group()
     try:
-        result = _learn(job, post, team, "cuda" if config["gpus"] else "cpu")
+        with demand_seen(job.files):
+            result = _learn(job, post, team, "cuda" if config["gpus"] else "cpu")
     except (CaescopeError, TrainingStopped) as error:
         ray.get(post.end.remote(error))
         if isinstance(error, CaescopeError):
@@ -215,16 +221,19 @@ def learn(config: dict[str, Any]) -> None:
 
 
 def _learn(job: Job, post: Any, team: Any, device: str) -> dict[str, Any]:
+    import ray
+
+    images, held_out = ray.get(job.images)
     cae = CAE(**job.options.as_dict(), seed=job.seed, device=device, precision=job.precision)
     cae.model.set_weights(job.weights)
     cae.model.learning_rate = job.learning_rate
     history = cae.model.fit(
-        job.images,
+        images,
         batch_size=job.batch_size,
         epochs=job.epochs,
         verbose=0,
         callbacks=[Relay(post), *job.callbacks] if team.leads else [],
-        validation_data=job.held_out,
+        validation_data=held_out,
         checkpoint=Asked(job.checkpoint, job.seconds, post),
         team=team,
     )
