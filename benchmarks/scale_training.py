@@ -47,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", nargs="?", default="../shared/data/mnist/mnist.pkl.gz")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument(
         "--filters", type=lambda text: [int(part) for part in text.split(",")], default=[8, 16]

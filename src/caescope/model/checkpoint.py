@@ -93,13 +93,20 @@ class Keeper:
         else:
             self.after_batch()
 
+    def news(self, model) -> tuple[int, int]:
+        """Return whether this process is to stop, and the signal by which it was asked to, or 0."""
+        asked = self.checkpoint.asked() if self.checkpoint and self.team.size > 1 and self.team.leads else 0
+        return int(model.stop_training), asked
+
+    def hear(self, model, stopped: int, number: int) -> bool:
+        """Let this process stop where one of its team is to; return whether that is so."""
+        model.stop_training, self.signal = bool(stopped), number or self.signal
+        return bool(stopped or number)
+
     def agree(self, model) -> None:
         """Let all processes of a team stop where one of them is to."""
-        if self.team.size == 1:
-            return
-        asked = self.checkpoint.asked() if self.checkpoint and self.team.leads else 0
-        stopped, number = self.team.largest(int(model.stop_training), asked)
-        model.stop_training, self.signal = bool(stopped), number or self.signal
+        if self.team.size > 1:
+            self.hear(model, *self.team.largest(*self.news(model)))
 
     def between_batches(self) -> None:
         """Write the state and raise `TrainingStopped` if a signal came."""

@@ -1,11 +1,13 @@
 """One step's gradients: of a whole batch, or of this process's share, as many images at a time as fit."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 
 from caescope.model.memory import images_at_a_time, is_out_of_memory
+from caescope.model.note import Noted
 from caescope.model.objectives import Outcome
 from caescope.model.share import Share
 from caescope.model.team import Team
@@ -26,17 +28,30 @@ class Learner:
         Who has the rest of each batch.
     seed : int
         Of all random numbers, with the number of the step.
+
+    Attributes
+    ----------
+    heard : list of int
+        The sum of what all processes of the team had to tell at the last step.
     """
 
     def __init__(self, model, team: Team, seed: int):
         self.objective, self.team, self.seed = model.objective, team, seed
-        self.module = team.wrap(model.objective)
+        self.noted = Noted(model.objective) if team.size > 1 else None
+        self.module = team.wrap(self.noted or model.objective)
+        self.heard: list[int] = []
         couples = self.objective.couples_images
         self.at_a_time = None if couples else images_at_a_time(model.options, model.device)
         self._may_halve = True
 
     def learn(
-        self, inputs: torch.Tensor, targets: torch.Tensor, share: Share, step: int, progress: float
+        self,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        share: Share,
+        step: int,
+        progress: float,
+        news: Sequence[int] = (),
     ) -> list[Counted]:
         """Add the gradients of a batch's mean loss, and return what was made of it.
 
@@ -50,21 +65,32 @@ class Learner:
             Of the training, from 0.
         progress : float
             As in `Objective.forward`.
+        news : sequence of int
+            What this process has to tell the others of its team.
         """
+        given = inputs, targets, share, step, progress, news
         try:
-            outcomes = self._add_gradients(inputs, targets, share, step, progress)
+            outcomes = self._add_gradients(*given)
         except (MemoryError, RuntimeError) as error:
             part = min(self.at_a_time or 1, len(inputs))
             if not (self._may_halve and part > 1 and is_out_of_memory(error)):
                 raise
             self._may_halve, self.at_a_time = False, part // 2
             self._forget_gradients()
-            outcomes = self._add_gradients(inputs, targets, share, step, progress)
-        return self.team.join(outcomes, share)
+            outcomes = self._add_gradients(*given)
+        return outcomes if self.noted is None else self._join(outcomes, share, len(news))
 
     def _add_gradients(
-        self, inputs: torch.Tensor, targets: torch.Tensor, share: Share, step: int, progress: float
+        self,
+        inputs: torch.Tensor,
+        targets: torch.Tensor,
+        share: Share,
+        step: int,
+        progress: float,
+        news: Sequence[int],
     ) -> list[Counted]:
+        if self.noted is not None:
+            self.noted.clear()
         part = self.at_a_time or len(inputs)
         is_at_once = self.team.most(share.n_all) <= part
         self.objective.share = share if is_at_once and self.team.size > 1 else None
@@ -74,9 +100,21 @@ class Learner:
             x, y = inputs[start : start + part], targets[start : start + part]
             with nullcontext() if start + part >= len(inputs) else self.team.quiet(self.module):
                 outcome: Outcome = self.module(x, y, generator, progress)
-                (outcome.loss * self._scale(share, len(x))).backward()
+                loss = outcome.loss * self._scale(share, len(x))
+                if self.noted is not None:
+                    told = [0] * len(news) if start else news
+                    loss = loss + self.noted.carrying([*told, *_figures(outcome, len(x) * bool(share.n_own))])
+                loss.backward()
             outcomes.append((outcome.detached(), len(x)))
         return outcomes
+
+    def _join(self, outcomes: list[Counted], share: Share, n_news: int) -> list[Counted]:
+        """Hear the news, and return what the whole batch made, with the latents of this process's images."""
+        sums = self.noted.read(self.team.size)  # pyright: ignore[reportOptionalMemberAccess]
+        self.heard = [round(number) for number in sums[:n_news].tolist()]
+        loss, *parts = sums[n_news:] / share.n_all
+        latents = torch.cat([outcome.latents for outcome, _ in outcomes])
+        return [(Outcome(loss, latents, dict(zip(outcomes[0][0].parts, parts, strict=False))), share.n_all)]
 
     def _scale(self, share: Share, n_images: int) -> float:
         """Return what the loss of so many images counts for; one that couples images is the batch's."""
@@ -95,3 +133,8 @@ class Learner:
         for weights in self.objective.parameters():
             if weights.grad is not None:
                 weights.grad.zero_()
+
+
+def _figures(outcome: Outcome, n_images: int) -> list[torch.Tensor]:
+    """Return the loss and its parts, added up over so many images."""
+    return [figure * n_images for figure in (outcome.loss, *outcome.parts.values())]

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from caescope.errors import OptionError
-from caescope.model.objectives.base import Objective, Outcome
+from caescope.model.adding import add_up
 from caescope.model.share import Share
 
 
@@ -81,13 +81,13 @@ class Team:
         parts = [order[i * batch_size :][share.rows] for i, share in enumerate(shares)]
         return torch.cat(parts)
 
-    def wrap(self, objective: Objective) -> nn.Module:
+    def wrap(self, objective: nn.Module) -> nn.Module:
         """Return the objective so that its gradients are the team's mean, and its weights the first one's."""
         if self.size == 1:
             return objective
-        from torch.nn.parallel import DistributedDataParallel
+        from caescope.model.averaging import averaging
 
-        return DistributedDataParallel(objective)
+        return averaging(objective, self.size)
 
     def quiet(self, learner: nn.Module) -> AbstractContextManager:
         """Let gradients only add up, since more of the same batch is to come."""
@@ -97,26 +97,11 @@ class Team:
         """Return how many images of a batch any process has at most."""
         return -(-n_images // self.size)
 
-    def join(self, outcomes: list[tuple[Outcome, int]], share: Share) -> list[tuple[Outcome, int]]:
-        """Return what the whole batch made and its images, with the latents of this process's."""
-        if self.size == 1:
-            return outcomes
-        names = list(outcomes[0][0].parts)
-        sums = torch.zeros(1 + len(names), dtype=torch.float64)
-        for outcome, n_images in outcomes:
-            figures = [outcome.loss, *(outcome.parts[name] for name in names)]
-            sums += torch.stack(figures).double().cpu() * (n_images if share.n_own else 0)
-        loss, *parts = self.sum(sums) / share.n_all
-        latents = torch.cat([outcome.latents for outcome, _ in outcomes])
-        return [(Outcome(loss, latents, dict(zip(names, parts, strict=True))), share.n_all)]
-
     def sum(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return the sum of what all processes give, on the CPU where there is more than one."""
         if self.size == 1:
             return numbers
-        numbers = numbers.cpu()
-        torch.distributed.all_reduce(numbers, group=self.group)
-        return numbers
+        return add_up(numbers.cpu(), self.group)
 
     def largest(self, *numbers: int) -> list[int]:
         """Return the largest that any process gives, for each of the numbers."""

@@ -157,15 +157,21 @@ def _learn_batches(job: Job) -> None:
     model, state, callbacks, plan = job.model, job.state, job.callbacks, job.plan
     started = time.perf_counter() - state.seconds
     for inputs, targets, share in _batches_left(job):
-        if model.stop_training:
+        if model.stop_training and job.team.size == 1:
             break
         step = state.step
-        callbacks.on_train_batch_begin(step)
-        state.last_rate = float(state.schedule.get_last_lr()[0])
+        if not model.stop_training:
+            callbacks.on_train_batch_begin(step)
         # Gradients are cleared here and not after the step, so that callbacks can still see them
         state.optimizer.zero_grad(set_to_none=False)
         progress = state.steps_done / plan.all_steps(len(job.training))
-        outcomes = job.learner.learn(inputs, targets, share, state.steps_done, progress)
+        news = job.keeper.news(model)
+        outcomes = job.learner.learn(inputs, targets, share, state.steps_done, progress, news)
+        if job.team.size > 1 and job.keeper.hear(model, *job.learner.heard):
+            state.is_stopped = model.stop_training  # after the batch before; this one is not learned
+            job.keeper.after_batch()
+            break
+        state.last_rate = float(state.schedule.get_last_lr()[0])
         state.optimizer.step()
         state.schedule.step()
         for outcome, n_images in outcomes:
@@ -175,7 +181,6 @@ def _learn_batches(job: Job) -> None:
             _demand_finite(state)
         state.seconds = time.perf_counter() - started
         callbacks.on_train_batch_end(step, BatchLogs(state.total, state.seen, state.last_rate))
-        job.keeper.agree(model)
         state.is_stopped = model.stop_training
         job.keeper.after_batch()
     _demand_finite(state)

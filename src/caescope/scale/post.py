@@ -22,10 +22,11 @@ class Post:
         """Keep the news that a hook is to be called."""
         self._news.append((hook, arguments))
 
-    def news(self) -> list[tuple[str, tuple]]:
-        """Return the hooks that were not taken yet, with their arguments."""
+    def news(self) -> tuple[list[tuple[str, tuple]], bool]:
+        """Return the hooks that were not taken yet, with their arguments, and whether there is a result."""
+        has_result = self.has_result()  # before the news, of which the result is the last
         news, self._news = self._news, []
-        return news
+        return news, has_result
 
     def stop(self, number: int) -> None:
         """Ask training to stop by a signal."""

@@ -20,7 +20,7 @@ from caescope.scale.workers import Workers
 from caescope.signals import listening
 
 RESTARTS = 3  # of all workers, after one of them has died; each goes on from the checkpoint
-SECONDS_BETWEEN = 0.2  # that whoever waits looks for news
+SECONDS_BETWEEN = 0.5  # that whoever waits looks for news; workers have to make way for it
 SECONDS_TO_END = 1.0  # that Ray has once there is a result; its own affairs can take ten more
 STORAGE = "ray"  # a folder beside the checkpoint, where Ray Train keeps its own notes
 
@@ -154,19 +154,22 @@ def _run(ray: Any, trainer: Any, post: Any, followers: CallbackList) -> None:
         except BaseException as error:  # whatever it is, it is raised where the training was asked for
             failures.append(error)
 
+    def follow() -> bool:
+        news, has_result = ray.get(post.news.remote())
+        for hook, arguments in news:
+            getattr(followers, hook)(*arguments)
+        return has_result or not thread.is_alive()
+
     thread = threading.Thread(target=train, daemon=True, name="caescope")
     heard: list[int] = []  # a handler does no more than that, since Ray may be in the middle of something
     with listening(heard.append):
         thread.start()
-        is_over = False
-        while not is_over:
-            is_over = ray.get(post.has_result.remote()) or not thread.is_alive()
+        while not follow():
             thread.join(SECONDS_BETWEEN)
             if heard:
                 ray.get(post.stop.remote(heard.pop()))
-            for hook, arguments in ray.get(post.news.remote()):
-                getattr(followers, hook)(*arguments)
         thread.join(SECONDS_TO_END)
+        follow()  # what came beside the result
     if failures and not isinstance(ray.get(post.result.remote()), CaescopeError):
         raise as_sentence(failures[0]) from None
 
