@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +103,33 @@ def test_without_ray_workers_say_how_to_install_it(monkeypatch):
 def test_workers_that_cannot_be_had(given, sentence):
     with pytest.raises(OptionError, match=sentence):
         parse_workers(**given)
+
+
+class Forking:
+    """A cluster that says so many times that it could start nothing for a client."""
+
+    def __init__(self, failures: int):
+        self.failures, self.asked = failures, 0
+
+    def init(self, **options):
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise ConnectionError("Initialization failure from server:\n\nTraceback of the server")
+
+
+@pytest.mark.parametrize(
+    ("kind", "failures", "asked"), [("ray://", 0, 1), ("ray://", 1, 2), ("ray://", 2, 2), ("", 1, 1)]
+)
+def test_a_client_for_which_nothing_could_be_started_asks_once_more(kind, failures, asked):
+    ray: Any = Forking(failures)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        workers = Workers(2, f"{kind}127.0.0.1:{server.getsockname()[1]}")
+        if asked > failures:
+            connecting._connect(ray, workers)
+        else:
+            with pytest.raises(OptionError, match=r"failure from server: Traceback of the server\. Check"):
+                connecting._connect(ray, workers)
+    assert ray.asked == asked
 
 
 class Call:

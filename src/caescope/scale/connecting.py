@@ -14,6 +14,7 @@ from caescope.scale.versions import demand_same_versions
 from caescope.scale.workers import Workers, parse_address
 
 SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
+STARTS = 2  # of what the head starts for a client: now and then it dies as it is forked
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns of what will change there
@@ -106,11 +107,15 @@ def _connect(ray: Any, workers: Workers) -> None:
         return
     if address != "auto":
         _demand_answer(address)
-    try:
-        ray.init(address=address, **common)
-    except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else repr(error)
-        raise _unreachable(address, reason) from error
+    for left in reversed(range(STARTS if address.startswith("ray://") else 1)):
+        try:
+            ray.init(address=address, **common)
+            return
+        except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+            if left and isinstance(error, ConnectionError):
+                continue
+            reason = " ".join(str(error).split())[:200].rstrip(".:") or repr(error)
+            raise _unreachable(address, reason) from error
 
 
 def _demand_answer(address: str) -> None:
