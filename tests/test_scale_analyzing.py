@@ -1,4 +1,4 @@
-"""Workers assign everything as one process would, and say what is wrong as it would."""
+"""What a worker that assigns parts does and says; a real cluster is in `test_scale_cluster`."""
 
 import sys
 from types import SimpleNamespace
@@ -23,10 +23,6 @@ OPTIONS = {"sample": 150, "clusters": 4, "stability": 0, "verbose": 0}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return write_whole(tmp_path_factory.mktemp("whole") / "z.parquet", (300, 300, 41, 300))
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 def test_without_ray_a_sentence_tells_how_to_install_it_before_anything_is_judged(

@@ -1,7 +1,6 @@
-"""Workers encode what one process would, whoever of them dies, and say what is wrong as it would."""
+"""What a worker that encodes does and says; a real cluster is in `test_scale_cluster`."""
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,6 @@ from caescope.storage import find_place
 from caescope.table import read_latents
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (896, 8, 8, 1), np.uint8)
-LABELS = np.random.default_rng(0).integers(0, 3, 896)
-
-
-def demand_ray():
-    """Skip where there is no Ray, without importing it: what it reads of the environment is set before."""
-    if find_spec("ray") is None:
-        pytest.skip("needs Ray")
 
 
 @pytest.fixture(scope="module")

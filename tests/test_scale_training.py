@@ -4,7 +4,6 @@ import os
 import pickle
 import socket
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from caescope import CAE
 from caescope.errors import DataError, MissingDependencyError, OptionError, TrainingError, TrainingStopped
-from caescope.model.learner import Learner
+from caescope.model.learner import Learner, Step
 from caescope.model.share import whole
 from caescope.model.team import ALONE
 from caescope.scale import connecting, training
@@ -23,8 +22,6 @@ from caescope.scale.workers import Workers, parse_workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")  # of Ray, by Ray
 IMAGES = np.random.default_rng(0).random((60, 8, 8, 1), np.float32)
-TWO = Workers(2, cpus_each=1)
-CALM = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def new() -> CAE:
@@ -74,10 +71,6 @@ def test_workers_that_machines_have_no_room_for_are_refused(machines, workers):
         OptionError, match=r"on one machine\. Received a cluster of .* that has room for [12]\."
     ):
         connecting.demand_resources(Machines(*machines), workers)
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "caescope", *map(str, arguments)]
 
 
 def test_without_ray_workers_say_how_to_install_it(monkeypatch):
@@ -187,7 +180,7 @@ def gradients(most: int) -> tuple[np.ndarray, list[int]]:
     learner = Learner(cae.model, ALONE, seed=0)
     learner.module = small = Small(cae.model.objective, most)
     images = cae.model._parse_pairs(IMAGES[:12], None).inputs
-    learner.learn(images, images, whole(12), 0, 0.0)
+    learner.learn(Step(images, images, whole(12), 0, 0.0))
     weights = [weight.grad.ravel() for weight in cae.model.objective.parameters()]
     return np.concatenate(weights), small.seen
 

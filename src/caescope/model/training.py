@@ -12,7 +12,7 @@ import torch
 from caescope.callbacks import CallbackList, Checkpoint
 from caescope.errors import TrainingError, TrainingStopped
 from caescope.model.checkpoint import Keeper, settings_of
-from caescope.model.learner import Learner
+from caescope.model.learner import Learner, Step
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of
 from caescope.model.optimizers import default_rate, make_optimizer
@@ -166,7 +166,7 @@ def _learn_batches(job: Job) -> None:
         state.optimizer.zero_grad(set_to_none=False)
         progress = state.steps_done / plan.all_steps(len(job.training))
         news = job.keeper.news(model)
-        outcomes = job.learner.learn(inputs, targets, share, state.steps_done, progress, news)
+        outcomes = job.learner.learn(Step(inputs, targets, share, state.steps_done, progress, news))
         if job.team.size > 1 and job.keeper.hear(model, *job.learner.heard):
             state.is_stopped = model.stop_training  # after the batch before; this one is not learned
             job.keeper.after_batch()

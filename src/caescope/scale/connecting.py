@@ -14,7 +14,6 @@ from caescope.scale.versions import demand_same_versions
 from caescope.scale.workers import Workers, parse_address
 
 SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
-STARTS = 2  # of what the head starts for a client: now and then it dies as it is forked
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns of what will change there
@@ -52,14 +51,21 @@ def connected(workers: Workers) -> Iterator[Any]:
 
 def cpus_each(ray: Any, workers: Workers) -> int:
     """Return how many processors a worker has: by default the most that leave room for all, at least 1."""
-    most = int(ray.cluster_resources().get("CPU", 1)) // workers.number
-    allowed = (cpus for cpus in range(most, 1, -1) if _room(ray, cpus, workers.gpus_each) >= workers.number)
-    return workers.cpus_each or next(allowed, 1)
+    if workers.cpus_each:
+        return workers.cpus_each
+    machines = _machines(ray)
+    most = max((int(machine.get("CPU", 0)) for machine in machines), default=1)
+    allowed = (n for n in range(most, 1, -1) if _room(machines, n, workers.gpus_each) >= workers.number)
+    return next(allowed, 1)
 
 
-def _room(ray: Any, cpus: int, gpus: float) -> int:
+def _machines(ray: Any) -> list[dict[str, float]]:
+    """Return what each machine of the cluster has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _room(machines: list[dict[str, float]], cpus: int, gpus: float) -> int:
     """Return for how many workers there is room; each is on one machine, and on whole GPUs or one's part."""
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     room = [int(machine.get("CPU", 0)) // cpus for machine in machines]
     if gpus:
         on_gpus = [int(machine.get("GPU", 0)) for machine in machines]
@@ -107,15 +113,20 @@ def _connect(ray: Any, workers: Workers) -> None:
         return
     if address != "auto":
         _demand_answer(address)
-    for left in reversed(range(STARTS if address.startswith("ray://") else 1)):
-        try:
-            ray.init(address=address, **common)
-            return
-        except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
-            if left and isinstance(error, ConnectionError):
-                continue
-            reason = " ".join(str(error).split())[:200].rstrip(".:") or repr(error)
-            raise _unreachable(address, reason) from error
+    try:
+        _join(ray, address, **common)
+    except (ConnectionError, RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".:") or repr(error)
+        raise _unreachable(address, reason) from error
+
+
+def _join(ray: Any, address: str, **options: Any) -> None:
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError:
+        if not address.startswith("ray://"):
+            raise
+        ray.init(address=address, **options)  # now and then what the head forks for a client dies
 
 
 def _demand_answer(address: str) -> None:
@@ -137,7 +148,7 @@ def _unreachable(address: str, reason: str) -> OptionError:
 def demand_resources(ray: Any, workers: Workers) -> None:
     """Refuse a job that would wait for ever."""
     cpus, gpus = workers.cpus_each or 1, workers.gpus_each
-    room = _room(ray, cpus, gpus)
+    room = _room(_machines(ray), cpus, gpus)
     if room >= workers.number:
         return
     there = ray.cluster_resources()
