@@ -17,6 +17,7 @@ from caescope.callbacks import Callback, Checkpoint, EarlyStopping, TensorBoard
 from caescope.data import ArraySource
 from caescope.data.subset import Subset
 from caescope.errors import FileFormatError, OptionError, OutputError, TrainingStopped
+from caescope.model import flat
 from caescope.model.optimizers import OPTIMIZERS
 
 N_IMAGES, BATCH_SIZE, EPOCHS = 25, 8, 3
@@ -100,7 +101,9 @@ class Counter(Callback):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("batches", [1, 6])
-def test_every_optimizer_goes_on(tmp_path, optimizer, batches):
+@pytest.mark.parametrize("wide", [flat.WIDE, 4], ids=["one rate", "two rates"])
+def test_every_optimizer_goes_on(tmp_path, monkeypatch, optimizer, batches, wide):
+    monkeypatch.setattr(flat, "WIDE", wide)
     expected = train(new_cae(optimizer))
     checkpoint = die(tmp_path, batches, optimizer=optimizer)
     assert same(train(new_cae(optimizer), checkpoint), expected)

@@ -7,6 +7,7 @@ import torch
 from caescope import CAE
 from caescope.callbacks import Callback, History
 from caescope.errors import DataError, ModelError, OptionError, TrainingError
+from caescope.model.flat import lay_end_to_end
 from caescope.model.memory import batches_of
 from caescope.model.optimizers import OPTIMIZERS, make_optimizer
 from caescope.model.summary import _rows
@@ -230,7 +231,7 @@ def test_weights_laid_end_to_end_take_the_same_steps(optimizer):
         steps = kind(layers.parameters(), lr=peak, **arguments)
         if end_to_end:
             options = {name: value for name, value in steps.param_groups[0].items() if name != "params"}
-            steps, _ = make_optimizer(optimizer, layers.parameters(), peak, 10)
+            steps, _ = make_optimizer(optimizer, lay_end_to_end(layers.parameters()), peak, 10)
             steps.param_groups[0].update(options)
         for _ in range(4):
             steps.zero_grad(set_to_none=False)

@@ -1,11 +1,10 @@
 """Optimizers by their Keras names, and the schedule of the learning rate."""
 
-from collections.abc import Iterable
-
 import torch
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from caescope.errors import OptionError
+from caescope.model.flat import FlatWeights
 
 # name: (class, peak learning rate of the one-cycle schedule, further arguments)
 OPTIMIZERS = {
@@ -38,11 +37,9 @@ def default_rate(optimizer: str, architecture: str) -> float:
 
 
 def make_optimizer(
-    name: str, weights: Iterable[torch.nn.Parameter], peak: float, n_steps: int
+    name: str, weights: FlatWeights, peak: float, n_steps: int
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Return the optimizer of all weights and its one-cycle schedule over ``n_steps`` steps.
-
-    Weights and gradients become views of one tensor each; set gradients to zero then, never to None.
 
     The learning rate rises linearly from 1/25 of its peak for three tenths of the steps and then falls
     linearly towards zero.
@@ -50,30 +47,13 @@ def make_optimizer(
     Source: Smith and Topin (2019), Super-convergence, https://arxiv.org/abs/1708.07120.
     """
     kind, _, arguments = OPTIMIZERS[name]
-    optimizer = kind([_lay_end_to_end(weights)], lr=peak, **arguments)
+    optimizer = kind([{"params": [piece]} for piece in weights.pieces], lr=peak, **arguments)
     # OneCycleLR divides by the length of either phase, so very short trainings get a longer cycle
     schedule = OneCycleLR(
         optimizer,
-        peak,
+        [peak * rate for rate in weights.rates],
         total_steps=max(n_steps, 10),
         anneal_strategy="linear",
         cycle_momentum=name not in ("rmsprop", "adagrad"),
     )
     return optimizer, schedule
-
-
-def _lay_end_to_end(weights: Iterable[torch.nn.Parameter]) -> torch.nn.Parameter:
-    """Make all weights views of one tensor, and return it.
-
-    Small networks spend as long on an optimizer's dozen operations for each tensor as on its arithmetic.
-    """
-    weights = list(weights)
-    whole = torch.nn.Parameter(torch.cat([weight.detach().flatten() for weight in weights]))
-    whole.grad = torch.zeros_like(whole)
-    start = 0
-    for weight in weights:
-        part = slice(start, start + weight.numel())
-        weight.data = whole.data[part].view_as(weight)
-        weight.grad = whole.grad[part].view_as(weight)
-        start = part.stop
-    return whole

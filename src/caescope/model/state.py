@@ -8,6 +8,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from caescope.model.collapse import CollapseWatch
+from caescope.model.flat import FlatWeights
 from caescope.model.objectives.base import Outcome
 
 Arrays = dict[str, np.ndarray]
@@ -44,9 +45,16 @@ class TrainingState:
     FLAGS = ("is_stopped", "is_finished")
     NUMBERS = ("seconds", "last_rate")
 
-    def __init__(self, optimizer: torch.optim.Optimizer, schedule: LRScheduler, seed: int, epoch: int):
+    def __init__(
+        self,
+        weights: FlatWeights,
+        optimizer: torch.optim.Optimizer,
+        schedule: LRScheduler,
+        seed: int,
+        epoch: int,
+    ):
+        self.flat, self.weights = weights, weights.whole
         self.optimizer, self.schedule, self.epoch = optimizer, schedule, epoch
-        self.weights: torch.nn.Parameter = optimizer.param_groups[0]["params"][0]
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_done, self.logs, self.last_rate = 0, {}, float(schedule.get_last_lr()[0])
         self.is_stopped = self.is_finished = False
@@ -59,7 +67,7 @@ class TrainingState:
         self.total = torch.zeros((), dtype=torch.float64, device=self.weights.device)
         self.parts: dict[str, torch.Tensor] = {}
         self.before_order = self.generator.get_state()
-        self.good = self.weights.detach().clone()
+        self.good = self.weights.clone()
 
     def end_epoch(self, logs: dict[str, float]) -> None:
         """Keep the epoch's logs, and move to the beginning of the next."""
@@ -91,8 +99,10 @@ class TrainingState:
 
     def arrays(self) -> Arrays:
         """Return what is made of many numbers, by name."""
-        tensors = {"weights": self.weights.detach(), "good": self.good, "order": self.before_order}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state[self.weights].items()}
+        tensors = {"weights": self.weights, "good": self.good, "order": self.before_order}
+        kept = [self.optimizer.state[piece] for piece in self.flat.pieces]
+        for name, value in kept[0].items():  # counters are the same for all pieces
+            tensors[f"optimizer.{name}"] = torch.cat([of[name] for of in kept]) if value.ndim else value
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
     def facts(self) -> dict[str, Any]:
@@ -113,12 +123,10 @@ class TrainingState:
         weights = torch.nn.Parameter(torch.zeros_like(self.weights))
         weights.grad = torch.zeros_like(weights)
         optimizer = type(self.optimizer)([weights])  # pyright: ignore[reportCallIssue]
-        optimizer.load_state_dict(optimizer.state_dict() | {"param_groups": self._groups()})
+        group = self.optimizer.state_dict()["param_groups"][0]
+        optimizer.load_state_dict(optimizer.state_dict() | {"param_groups": [group]})
         optimizer.step()
         return optimizer.state[weights]
-
-    def _groups(self) -> list[dict[str, Any]]:
-        return self.optimizer.state_dict()["param_groups"]
 
     def restore(self, arrays: Arrays, facts: dict[str, Any]) -> None:
         """Become the state of which `arrays` and `facts` were kept; their shapes are right."""
@@ -128,15 +136,20 @@ class TrainingState:
         self.good = tensors.pop("good").to(self.weights.device)
         self.before_order = tensors.pop("order")
         self.generator.set_state(self.before_order)
-        kept = self.optimizer.state[self.weights]
         for name, tensor in tensors.items():
-            where = "cpu" if tensor.ndim == 0 else self.weights.device  # counters stay beside the program
-            kept[name.removeprefix("optimizer.")] = tensor.to(where)
+            self._restore_optimizer(name.removeprefix("optimizer."), tensor)
         for name, value in facts.items():
             setattr(self, name, value)
         self.total = self._sum(facts["total"])
         self.parts = {name: self._sum(part) for name, part in facts["parts"].items()}
         self._set_schedule(facts["steps_done"])
+
+    def _restore_optimizer(self, name: str, tensor: torch.Tensor) -> None:
+        pieces = self.flat.pieces
+        # Counters stay beside the program, and each piece counts for itself
+        values = self.flat.split(tensor.to(self.weights.device)) if tensor.ndim else [tensor] * len(pieces)
+        for piece, value in zip(pieces, values, strict=True):
+            self.optimizer.state[piece][name] = value.clone()
 
     def _sum(self, value: float) -> torch.Tensor:
         return torch.tensor(value, dtype=torch.float64, device=self.weights.device)

@@ -12,6 +12,7 @@ import torch
 from caescope.callbacks import CallbackList, Checkpoint
 from caescope.errors import TrainingError, TrainingStopped
 from caescope.model.checkpoint import Keeper, settings_of
+from caescope.model.flat import lay_end_to_end
 from caescope.model.learner import Learner, Step
 from caescope.model.losses import LOSSES
 from caescope.model.memory import batches_of
@@ -74,13 +75,14 @@ def train(
     team, every process calls this with the same but for callbacks, which only the first one has.
     """
     team.demand_enough(plan.batch_size)
+    weights = lay_end_to_end(model.objective.parameters())
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
-        model.objective.parameters(),
+        weights,
         plan.learning_rate or default_rate(model.options.optimizer, model.options.architecture),
         plan.all_steps(len(training)),
     )
-    state = TrainingState(optimizer, schedule, plan.seed, plan.initial_epoch)
+    state = TrainingState(weights, optimizer, schedule, plan.seed, plan.initial_epoch)
     is_kept = checkpoint is not None and team.leads
     settings = settings_of(model, plan, training, validation, callbacks) if is_kept else {}
     keeper = Keeper(checkpoint, settings, state, callbacks, team)
