@@ -11,11 +11,11 @@ from caescope.parsing import parse_integer
 
 THREADS_FROM = 2000  # images; below, threads gain a second, and lose many where the processor is busy
 
-# t-SNE's options for large maps: a quarter of the time of openTSNE's own, at the same trustworthiness and
+# t-SNE's options for large maps: a third of the time of openTSNE's own, at the same trustworthiness and
 # purity of clusters; its loss is a tenth higher. Exact neighbours are faster than Annoy's guesses while few.
 MANY, TOO_MANY_FOR_EXACT = 10_000, 100_000
 FOR_MANY = {
-    "early_exaggeration_iter": 100,
+    "early_exaggeration_iter": 200,
     "initial_momentum": 0.8,
     "n_iter": 250,
     "ints_in_interval": 2,
