@@ -7,7 +7,7 @@ from torch import nn
 
 from caescope import CAE, data
 from caescope.data.fitting import Fit
-from caescope.model import flat
+from caescope.model import flat, training
 from caescope.model.flat import lay_end_to_end
 from caescope.model.optimizers import OPTIMIZERS, make_optimizer
 
@@ -50,6 +50,20 @@ def test_a_wide_layer_takes_smaller_steps(monkeypatch, optimizer):
     np.testing.assert_allclose(wide[1], narrow[1] * 4 / 6, rtol=1e-3, atol=1e-6)
     for place in (0, 2):
         np.testing.assert_array_equal(wide[place], narrow[place])
+
+
+@pytest.mark.parametrize(
+    ("objective", "slowest"), [("reconstruction", 4 / 32), ("variational", 4 / 32), ("invariant", 1)]
+)
+def test_an_objective_that_keeps_latents_apart_learns_at_one_rate(monkeypatch, objective, slowest):
+    monkeypatch.setattr(flat, "WIDE", 4)
+    laid = []
+    monkeypatch.setattr(
+        training, "lay_end_to_end", lambda *a, **k: laid.append(lay_end_to_end(*a, **k)) or laid[0]
+    )
+    cae = CAE((8, 8, 1), 2, [2], objective=objective, seed=0, device="cpu")
+    cae.model.fit(np.random.default_rng(0).random((20, 8, 8, 1), np.float32), epochs=1, verbose=0)
+    assert min(laid[0].rates) == slowest
 
 
 @pytest.mark.parametrize("seed", [0, 1])

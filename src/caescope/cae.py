@@ -55,7 +55,7 @@ class CAE:
         grey and "natural" in colour).
     learning_rate : float, optional
         The peak of the one-cycle schedule; by default the optimizer's own, or half of it for "residual".
-        Dense layers of more than 784 inputs learn at 784/inputs of it.
+        Dense layers of more than 784 inputs learn at 784/inputs of it, but for the objective "invariant".
     seed : int, optional
         Of the first weights and the order of the images; by default a new one every time.
     device : str

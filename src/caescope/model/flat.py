@@ -32,7 +32,7 @@ class FlatWeights:
         return values.split([len(piece) for piece in self.pieces])
 
 
-def lay_end_to_end(weights: Iterable[nn.Parameter]) -> FlatWeights:
+def lay_end_to_end(weights: Iterable[nn.Parameter], at_one_rate: bool = False) -> FlatWeights:
     """Make all weights views of one tensor; set gradients to zero from then on, never to None.
 
     Small networks spend as long on an optimizer's dozen operations for each tensor as on its arithmetic.
@@ -41,7 +41,7 @@ def lay_end_to_end(weights: Iterable[nn.Parameter]) -> FlatWeights:
     whole = torch.cat([weight.detach().flatten() for weight in weights])
     gradients = torch.zeros_like(whole)
     pieces, rates, start = [], [], 0
-    for rate, neighbours in groupby(weights, rate_of):
+    for rate, neighbours in groupby(weights, (lambda _: 1.0) if at_one_rate else rate_of):
         first = start
         for weight in neighbours:
             part = slice(start, start + weight.numel())

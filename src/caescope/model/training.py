@@ -75,7 +75,8 @@ def train(
     team, every process calls this with the same but for callbacks, which only the first one has.
     """
     team.demand_enough(plan.batch_size)
-    weights = lay_end_to_end(model.objective.parameters())
+    objective = model.objective
+    weights = lay_end_to_end(objective.parameters(), at_one_rate=objective.keeps_latents_apart)
     optimizer, schedule = make_optimizer(
         model.options.optimizer,
         weights,

@@ -54,6 +54,8 @@ class Objective(nn.Module, ABC):
         Whether it needs random numbers.
     least_deviation : float or None
         Latents that deviate less between images have collapsed; None for a hundredth of the largest.
+    keeps_latents_apart : bool
+        Whether its loss asks latents to differ between images, so that no rate makes the decoder ignore them.
     share : Share or None
         Which images of the batch these are, where other processes have the rest; None for all.
     """
@@ -61,6 +63,7 @@ class Objective(nn.Module, ABC):
     couples_images = False
     draws = True
     least_deviation: float | None = None
+    keeps_latents_apart = False
     share: Share | None = None
 
     def __init__(self, network: Autoencoder, options: Options, numbers: torch.dtype):

@@ -19,7 +19,7 @@ class Invariant(Objective):
     Source: Bardes, Ponce and LeCun (2022), VICReg, https://arxiv.org/abs/2105.04906.
     """
 
-    couples_images = True
+    couples_images = keeps_latents_apart = True
 
     def forward(self, images, targets, generator, progress) -> Outcome:
         return self.compare(images, targets, generator, progress)[0]
