@@ -66,10 +66,9 @@ def test_an_objective_that_keeps_latents_apart_learns_at_one_rate(monkeypatch, o
     assert min(laid[0].rates) == slowest
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_tiles_that_differ_little_are_not_all_rebuilt_as_their_mean(shared_data, seed):
+def test_tiles_that_differ_little_are_not_all_rebuilt_as_their_mean(shared_data):
     images = data.open_source(shared_data / "lc25000", fit=Fit(resize=64)).images
     floor = (images / np.float32(255)).var(0).mean()  # of a decoder that pays no heed to latents
-    cae = CAE(images.shape[1:], 64, [16, 32, 64], seed=seed, architecture="residual", device="cpu")
+    cae = CAE(images.shape[1:], 64, [16, 32, 64], seed=0, architecture="residual", device="cpu")
     cae.model.fit(images, batch_size=64, epochs=6, verbose=0)
     assert cae.model.evaluate(images) < 0.85 * floor
