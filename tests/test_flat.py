@@ -33,6 +33,27 @@ def test_weights_and_gradients_are_views_of_one_tensor(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weights_laid_end_to_end_take_the_same_steps(optimizer):
+    def trained(end_to_end):
+        torch.manual_seed(0)
+        layers = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3))
+        kind, peak, arguments = OPTIMIZERS[optimizer]
+        steps = kind(layers.parameters(), lr=peak, **arguments)
+        if end_to_end:
+            options = {name: value for name, value in steps.param_groups[0].items() if name != "params"}
+            steps, _ = make_optimizer(optimizer, lay_end_to_end(layers.parameters()), peak, 10)
+            steps.param_groups[0].update(options)
+        for _ in range(4):
+            steps.zero_grad(set_to_none=False)
+            layers(torch.ones(2, 5)).square().sum().backward()
+            steps.step()
+        return [weight.detach() for weight in layers.parameters()]
+
+    for one, other in zip(trained(True), trained(False), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_wide_layer_takes_smaller_steps(monkeypatch, optimizer):
     def step(wide):
         monkeypatch.setattr(flat, "WIDE", wide)

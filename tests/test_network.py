@@ -7,9 +7,7 @@ import torch
 from caescope import CAE
 from caescope.callbacks import Callback, History
 from caescope.errors import DataError, ModelError, OptionError, TrainingError
-from caescope.model.flat import lay_end_to_end
 from caescope.model.memory import batches_of
-from caescope.model.optimizers import OPTIMIZERS, make_optimizer
 from caescope.model.summary import _rows
 from caescope.model.weights import layers_of
 
@@ -220,27 +218,6 @@ def test_memory_that_the_processor_has_not_is_named_too():
         torch.empty(2**60)
     with pytest.raises(RuntimeError, match="anything else"), batches_of(1):
         raise RuntimeError("anything else")
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_weights_laid_end_to_end_take_the_same_steps(optimizer):
-    def trained(end_to_end):
-        torch.manual_seed(0)
-        layers = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3))
-        kind, peak, arguments = OPTIMIZERS[optimizer]
-        steps = kind(layers.parameters(), lr=peak, **arguments)
-        if end_to_end:
-            options = {name: value for name, value in steps.param_groups[0].items() if name != "params"}
-            steps, _ = make_optimizer(optimizer, lay_end_to_end(layers.parameters()), peak, 10)
-            steps.param_groups[0].update(options)
-        for _ in range(4):
-            steps.zero_grad(set_to_none=False)
-            layers(torch.ones(2, 5)).square().sum().backward()
-            steps.step()
-        return [weight.detach() for weight in layers.parameters()]
-
-    for one, other in zip(trained(True), trained(False), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_weights_come_back_as_they_were_set():

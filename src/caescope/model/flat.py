@@ -58,7 +58,7 @@ def rate_of(weight: torch.Tensor) -> float:
     """Return at which part of the learning rate a weight learns: less in a dense layer of very many inputs.
 
     Optimizers such as Adam move each weight as far, however many there are, and what a dense layer puts out
-    moves by the sum. After an image of 64 × 64 pixels one step would change latents by many times their
+    moves by the sum. With images of 64 × 64 pixels one step would change latents by many times their
     deviation, and the decoder would learn to pay no heed to them.
 
     Source: Yang et al. (2021), Tensor programs V, https://arxiv.org/abs/2203.03466 (rates of Adam go with one
