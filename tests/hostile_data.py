@@ -598,7 +598,7 @@ def hdf5_more_images_than_can_be(folder):
     return hdf5(folder, fill)
 
 
-@case("DataError: at most 33,554,432 images")
+@case("DataError: at most 134,217,728 images")
 def hdf5_of_a_billion_tiny_images(folder):
     shape = (2**30, 1, 1)
 

@@ -57,10 +57,10 @@ def test_what_lies_together_is_read_together_and_once(tmp_path, monkeypatch, tog
     assert stack.seen == expected
 
 
-def test_more_images_than_ids_have_room_are_refused(tmp_path):
-    stack = Watched(tmp_path / "a", 2**25 + 1, 1)
+def test_more_images_than_an_order_has_room_for_are_refused(tmp_path):
+    stack = Watched(tmp_path / "a", 2**27 + 1, 1)
     with pytest.raises(
-        DataError, match=r"a must hold at most 33,554,432 images\. Received 33,554,433\. Split"
+        DataError, match=r"a must hold at most 134,217,728 images\. Received 134,217,729\. Split"
     ):
         MappedSource(stack)
     assert stack.seen == []

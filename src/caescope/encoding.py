@@ -17,6 +17,7 @@ from caescope.analysis.latents import flatten_latents
 from caescope.analysis.reconstruction import image_errors, image_quality
 from caescope.cae import CAE
 from caescope.data import ArraySource
+from caescope.data.numbers import Numbers
 from caescope.data.opening import Source
 from caescope.model.memory import images_at_a_time
 from caescope.parallel import blocks_of, count_cores, map_in_order, one_thread_each, share_of
@@ -142,7 +143,8 @@ def describe_job(cae: CAE, images: Source, part_images: int) -> dict[str, str | 
     weights, known = sha256(repr(cae.options).encode()), sha256(_stamp(images).encode())
     for array in cae.model.get_weights():
         weights.update(np.ascontiguousarray(array).data)
-    for column in (images.ids, images.split, images.labels, *images.columns.values()):
+    names = None if isinstance(images.ids, Numbers) else images.ids  # numbers say no more than the stamp
+    for column in (names, images.split, images.labels, *images.columns.values()):
         for rows in blocks_of(len(images), PART_IMAGES):
             known.update(repr(None if column is None else column[rows].tolist()).encode())
     return {

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from caescope.data.fitting import Fit
+from caescope.data.numbers import numbers_of
 from caescope.data.sources import ArraySource, parse_facts
 from caescope.errors import DataError
 from caescope.images import parse_images
 
-MOST_IMAGES = 2**25  # whose numbers take a gigabyte; a few bytes can stand for more
+MOST_IMAGES = 2**27  # whose order takes a gigabyte, when they are learned; a few bytes can stand for more
 BLOCK_BYTES = 4 * 2**20  # about what is read at a time, unless more is stored together
 
 
@@ -82,9 +83,8 @@ class MappedSource:
             raise DataError(
                 f"{name} must hold at most {MOST_IMAGES:,} images", f"{n:,}", "Split it into several files."
             )
-        ids = np.arange(n).astype(f"U{len(str(n))}") if self.ids is None else self.ids
         shape = self.fit.shape_of(stored, f"those of {name}") if self.fit else stored
-        facts = parse_facts(n, self.labels, ids, self.split, self.columns)
+        facts = parse_facts(n, self.labels, self.ids, self.split, self.columns)
         for key, value in {**facts, "name": name, "shape": shape}.items():
             object.__setattr__(self, key, value)
 
@@ -110,7 +110,7 @@ class MappedSource:
         FileFormatError
             If the file is damaged.
         """
-        wanted = np.arange(len(self))[indices]
+        wanted = numbers_of(indices, len(self))
         images = np.empty((len(wanted), *self.shape), self._dtype)
         order = np.argsort(wanted, kind="stable")
         rows = wanted[order]

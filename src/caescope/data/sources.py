@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from caescope.data.numbers import Numbers
 from caescope.errors import DataError
 from caescope.files import printable
 from caescope.images import parse_images
@@ -37,7 +38,7 @@ class StoredSource(Protocol):
 
     @property
     def ids(self) -> Any:
-        """A name for each image, unique, shape (n,)."""
+        """A name for each image, unique, shape (n,): an array, or what gives one when rows are asked for."""
         ...
 
     @property
@@ -114,7 +115,7 @@ class ArraySource:
     def __post_init__(self):
         images = parse_images(self.images, "images" if self.name == "array" else f"images of {self.name}")
         facts = parse_facts(len(images), self.labels, self.ids, self.split, self.columns)
-        for name, value in {"images": images, **facts}.items():
+        for name, value in {"images": images, **facts, "ids": np.asarray(facts["ids"])}.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -177,10 +178,10 @@ def parse_facts(
     DataError
         If something does not have one value for each image, or ids come twice.
     """
-    names = np.arange(n_images).astype(str) if ids is None else _parse_names(ids, n_images, "ids")
+    is_numbered = ids is None or (isinstance(ids, Numbers) and len(ids) == n_images)
     return {
         "labels": None if labels is None else parse_labels(labels, n_images),
-        "ids": _unique(names),
+        "ids": Numbers(n_images) if is_numbered else _unique(_parse_names(ids, n_images, "ids")),
         "split": None if split is None else _parse_split(split, n_images),
         "columns": parse_columns(columns, n_images),
     }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from caescope.data.numbers import numbers_of
 from caescope.data.sources import ArraySource, parse_columns, parse_labels
 from caescope.errors import DataError, FileFormatError, InputError
 from caescope.parallel import blocks_of, map_in_order
@@ -101,7 +102,7 @@ class SlideSource:
         FileFormatError
             If a tile cannot be read.
         """
-        rows = np.atleast_1d(np.arange(len(self))[indices])
+        rows = numbers_of(indices, len(self))
         tiles = np.empty((len(rows), *self.shape), np.uint8)
         owners = np.searchsorted(self._ends, rows, side="right")
         for tile, row, owner in zip(tiles, rows, owners, strict=True):
