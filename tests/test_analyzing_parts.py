@@ -121,6 +121,7 @@ def test_the_run_says_what_was_sampled(run):
     assert {facts["sample"] for facts in run.metrics["protocol"].values()} == {words}
     protocol = figures(run)["protocol"]
     assert "train images of the sample" in protocol["clusters"]["fitted_on"]
+    assert "for clusters.latents the latents of the same, by KMeans" in protocol["clusters"]["fitted_on"]
     assert protocol["clusters"]["measured_on"] == "all 2,000 images, those fitted on among them"
     assert protocol["probe"]["kind"] == "inductive"
     assert not (run.path / "checkpoint").exists()

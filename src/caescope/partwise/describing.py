@@ -38,6 +38,9 @@ def _of_clusters(
 ) -> dict[str, dict[str, Any]]:
     space, method = f"the {MAP_NAMES[options.map]} map of {train}", METHOD_NAMES[options.cluster_method]
     others = "all others are placed and assigned"
+    beside = (
+        "; for clusters.latents the latents of the same, by KMeans" if "latents" in found["clusters"] else ""
+    )
     common = {
         "measured_on": f"{every}, those fitted on among them",
         "kind": TRANSDUCTIVE,
@@ -45,7 +48,10 @@ def _of_clusters(
     }
     return {
         "clusters": common
-        | {"fitted_on": f"{space} by {method}, without labels; {others}", "k": found["clusters"]["k"]},
+        | {
+            "fitted_on": f"{space} by {method}{beside}, without labels; {others}",
+            "k": found["clusters"]["k"],
+        },
         "matched": common
         | {
             "fitted_on": f"{space}, and the latents of the same, by KMeans; {others}; matched on all",
