@@ -29,7 +29,7 @@ def test_images_are_asked_for_as_from_an_array(rows):
 
 @pytest.mark.parametrize("rows", [[N], [-N - 1], np.array([0, 2**40]), [True] * (N - 1), [0.5]])
 def test_images_that_are_not_there(rows):
-    with pytest.raises(IndexError, match="out of bounds|boolean|integer"):
+    with pytest.raises(IndexError, match=r"out of bounds|boolean|integer"):
         numbers_of(rows, N)
 
 
