@@ -11,7 +11,7 @@ from caescope.errors import DataError
 from caescope.images import parse_images, to_float
 from caescope.parsing import parse_integer
 
-CHUNK_VALUES = 2**21  # pixels and channels at a time: some 100 MB of working memory
+CHUNK_VALUES = 2**17  # pixels and channels at a time: what SSIM makes of them stays in the cache
 SMALLEST_MSE = 1e-10  # 100 dB, so that one exact image does not make a mean infinite
 
 
