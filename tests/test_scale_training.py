@@ -207,6 +207,7 @@ def test_workers_that_died_are_said_in_a_sentence(reason, sentence):
     error = as_sentence(ray_train.TrainingFailedError(reason))
     assert isinstance(error, TrainingError)
     assert str(error).startswith(sentence)
+    assert str(error).endswith("--resume goes on from it.")
 
 
 def test_errors_travel_between_processes_as_they_are():

@@ -254,7 +254,8 @@ def as_sentence(error: BaseException) -> BaseException:
         return TrainingError(
             "A worker must have the memory for its share of a batch",
             "a worker that the system ended for want of memory",
-            "Use a smaller batch_size, more workers with fewer on each machine, or smaller images.",
+            "Use a smaller batch_size, fewer workers on each machine, or smaller images; the checkpoint is "
+            "kept, and --resume goes on from it.",
         )
     reason = " ".join(text.split())[:300].rstrip(".")
     return TrainingError(
