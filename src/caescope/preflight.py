@@ -245,7 +245,7 @@ class _Job:
         """What the source holds, twice where texts are handed on."""
         pixels = len(self.images) * self.image if isinstance(self.images, ArraySource) else 0
         known = (self.images.ids, self.images.split, self.images.labels, *self.images.columns.values())
-        return pixels + 2 * sum(column.nbytes for column in known if column is not None)
+        return pixels + 2 * sum(getattr(column, "nbytes", 0) for column in known)
 
     def largest(self) -> int:
         """The largest picture that a layer makes of one image; a GPU has it in its own memory."""
@@ -310,7 +310,7 @@ class _Job:
     def table(self, map_and_cluster: bool) -> float:
         """latents.parquet: latents, error, mean colours, map and cluster as floats, and what is known."""
         floats = self.features + 1 + self.images.shape[2] + 3 * map_and_cluster
-        some = self.images.ids[:: max(1, len(self.images) // 1000)]
+        some = np.asarray(self.images.ids[:: max(1, len(self.images) // 1000)])
         ids = float(np.char.str_len(some.astype(str)).mean()) + 4
         others = 8 * (len(self.images.columns) + (self.images.labels is not None))
         return len(self.images) * (PARQUET * FLOAT * floats + ids + others)
