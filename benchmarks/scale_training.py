@@ -10,6 +10,7 @@ between, so they are what the machine allows: two virtual processors may be one 
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,31 +25,31 @@ from caescope.scale.training import fit_with
 from caescope.scale.workers import Workers
 
 GOAL = 1.5
-APART = "2 processes apart"
+ONE = "1 worker"
 
 
 def main() -> None:
     options = parse_arguments()
     images = open_images(options.source, options.resize)
-    two = Workers(2, cpus_each=1)
-    speeds: dict[str, list[float]] = {"1 worker": [], "2 workers": [], APART: []}
+    ways: dict[str, Callable[[Path], float]] = {
+        ONE: lambda folder: train(Workers(1, cpus_each=1), images, options, folder),
+        "2 workers": lambda folder: train(Workers(2, cpus_each=1), images, options, folder),
+        "2 processes apart": lambda _: train_apart(images, options),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
     started = time.perf_counter()
-    with connected(two), tempfile.TemporaryDirectory() as folder:
+    with connected(Workers(2, cpus_each=1)), tempfile.TemporaryDirectory() as folder:
         print(f"cluster started in {time.perf_counter() - started:.1f} s")
         for turn in range(options.turns):
-            for name in list(speeds)[:: 1 if turn % 2 else -1]:
+            for name in list(ways)[:: 1 if turn % 2 else -1]:
                 started = time.perf_counter()
-                if name == APART:
-                    speed = train_apart(images, options)
-                else:
-                    workers = Workers(int(name[0]), cpus_each=1)
-                    speed = train(workers, images, options, Path(folder) / f"{turn}-{name[0]}" / "checkpoint")
+                speed = ways[name](Path(folder) / f"{turn}-{name}")
                 speeds[name].append(speed)
                 seconds = time.perf_counter() - started
                 print(f"turn {turn + 1}, {name}: {speed:,.0f} images/s, {seconds:.1f} s in all", flush=True)
     print(f"{images.shape}, filters {options.filters}, batch {options.batch_size}, {options.epochs} epochs")
     for name, found in speeds.items():
-        ratios = [b / a for a, b in zip(speeds["1 worker"], found, strict=True)]
+        ratios = [b / a for a, b in zip(speeds[ONE], found, strict=True)]
         print(
             f"{name}: {median(found):,.0f} images/s, "
             f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
@@ -75,10 +76,11 @@ def open_images(source: str, resize: int | None) -> np.ndarray:
     return found.images if found.split is None else found.images[found.split == "train"]
 
 
-def train(workers: Workers, images: np.ndarray, options: argparse.Namespace, checkpoint: Path) -> float:
+def train(workers: Workers, images: np.ndarray, options: argparse.Namespace, folder: Path) -> float:
     """Return the median images per second of all epochs but the first."""
-    how = {"batch_size": options.batch_size, "epochs": options.epochs, "checkpoint": checkpoint}
-    return speed_of(fit_with(workers, new_cae(images, options), images, **how))
+    how = {"batch_size": options.batch_size, "epochs": options.epochs, "checkpoint": folder / "checkpoint"}
+    history = fit_with(workers, new_cae(images, options), images, **how)
+    return median(history.history["images_per_second"][1:])
 
 
 def train_apart(images: np.ndarray, options: argparse.Namespace) -> float:
@@ -88,19 +90,15 @@ def train_apart(images: np.ndarray, options: argparse.Namespace) -> float:
 
 
 def train_alone(images: np.ndarray, options: argparse.Namespace) -> float:
+    """Return what one of the two reaches; its last epoch does not count, when the other may have ended."""
     torch.set_num_threads(1)
-    cae = new_cae(images, options)
-    return speed_of(
-        cae.model.fit(images, batch_size=options.batch_size // 2, epochs=options.epochs, verbose=0)
-    )
+    how = {"batch_size": options.batch_size // 2, "epochs": options.epochs + 1, "verbose": 0}
+    history = new_cae(images, options).model.fit(images, **how)
+    return median(history.history["images_per_second"][1:-1])
 
 
 def new_cae(images: np.ndarray, options: argparse.Namespace) -> CAE:
     return CAE(images.shape[1:], 20, options.filters, seed=0, device="cpu", precision=options.precision)
-
-
-def speed_of(history) -> float:
-    return median(history.history["images_per_second"][1:])
 
 
 if __name__ == "__main__":

@@ -37,12 +37,7 @@ DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "slides" / "
 PIECE = 256  # pixels; a piece of glass or of tissue
 FACTORS = (1, 4, 16, 64)
 AT_A_TIME = 32
-MAGNIFICATIONS = {
-    20: 64,
-    10: 64,
-    5: 96,
-    2.5: 112,
-}  # and the overlap, so that a small slide gives enough tiles
+MAGNIFICATIONS = {20: 64, 10: 64, 5: 96, 2.5: 112}  # and overlaps, so that a small slide has enough tiles
 
 
 def write_pyramid(path: Path, side: int) -> None:

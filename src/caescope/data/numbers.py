@@ -62,7 +62,7 @@ class Numbers:
         return names[0] if np.ndim(rows) == 0 and not isinstance(rows, slice) else names
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return self[:].astype(self.dtype if dtype is None else dtype)
+        return np.asarray(self[:], dtype)
 
     def tolist(self) -> list[str]:
         """Return all names."""
