@@ -1,5 +1,9 @@
 """What the loop does with numbers, devices and figures; what it learns is asked in test_network.py."""
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -173,3 +177,33 @@ def test_images_move_to_a_gpu_that_has_room_for_them(monkeypatch, free, fits):
     assert [(tensor is images, device) for tensor, device in moved] == ([(True, gpu)] if fits else [])
     assert (near is pairs) is not fits
     assert pairs.near(torch.device("cpu")) is pairs
+
+
+PAGES_IN_AN_EPOCH = """
+import resource, sys
+import platform
+import subprocess
+import sys
+
+import numpy as np
+from caescope import CAE
+from caescope.callbacks import Callback
+
+class Pages(Callback):
+    at = []
+    def on_epoch_begin(self, epoch, logs=None):
+        self.at.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+images = np.load(sys.argv[1], mmap_mode="r")
+cae = CAE((28, 28, 1), 20, [8, 16], seed=0, device="cpu", precision="float32")
+cae.model.fit(images, batch_size=256, epochs=4, verbose=0, callbacks=[Pages()])
+print(Pages.at[-1] - Pages.at[-2])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept is up to the C library")
+def test_memory_of_a_batch_is_kept_for_the_next(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((20 * 256, 28, 28, 1), np.uint8))
+    script = [sys.executable, "-c", PAGES_IN_AN_EPOCH, str(tmp_path / "images.npy")]
+    printed = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    assert int(printed) < 20 * 200  # where nothing was kept, some 900 a batch

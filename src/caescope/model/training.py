@@ -15,7 +15,7 @@ from caescope.model.checkpoint import Keeper, settings_of
 from caescope.model.flat import lay_end_to_end
 from caescope.model.learner import Learner, Step
 from caescope.model.losses import LOSSES
-from caescope.model.memory import batches_of
+from caescope.model.memory import batches_of, keep_freed_memory
 from caescope.model.optimizers import default_rate, make_optimizer
 from caescope.model.pairs import Pairs
 from caescope.model.share import Share
@@ -75,6 +75,7 @@ def train(
     team, every process calls this with the same but for callbacks, which only the first one has.
     """
     team.demand_enough(plan.batch_size)
+    keep_freed_memory()
     objective = model.objective
     weights = lay_end_to_end(objective.parameters(), at_one_rate=objective.keeps_latents_apart)
     optimizer, schedule = make_optimizer(
