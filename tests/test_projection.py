@@ -339,6 +339,5 @@ def test_maps_leave_the_number_of_threads_as_it_was(method):
         "fitted.transform(np.zeros((3, 4)))\n"
         "assert torch.get_num_threads() == before, (before, torch.get_num_threads())"
     )
-    for threads in ("1", "3"):
-        environment = os.environ | {"OMP_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    environment = os.environ | {"OMP_NUM_THREADS": "3"}  # which neither a library nor a small machine chooses
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
