@@ -1,4 +1,5 @@
 import os
+import signal
 import struct
 import threading
 import warnings
@@ -14,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from caescope.data import find_source, load_folder, open_source
+from caescope.data import find_source, folder, load_folder, open_source
 from caescope.data.fitting import Fit
 from caescope.data.folder import find_folder
 from caescope.data.image_file import pillow_silence, read_pixels, read_shape
 from caescope.errors import DataError, FileFormatError, OptionError
-from caescope.parallel import blocks_of, map_in_order
+from caescope.parallel import blocks_of, map_in_order, use_cores
+from caescope.processes import have_processes, in_process
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR = np.stack([GREY, GREY.T.reshape(3, 4), 255 - GREY], axis=-1)
@@ -320,6 +322,81 @@ def test_a_folder_is_decoded_by_several_threads(tmp_path, monkeypatch):
         *range(0, 16, 2),
         *range(1, 16, 2),
     ]
+
+
+@pytest.fixture
+def elsewhere(monkeypatch) -> list[Any]:
+    """What other processes are asked to do; twenty files are many enough for it."""
+    asked = []
+
+    def watched(function, *arguments):
+        asked.append(function.__name__)
+        return in_process(function, *arguments)
+
+    monkeypatch.setattr(folder, "MANY", 20)
+    monkeypatch.setattr(folder, "in_process", watched)
+    monkeypatch.setattr(folder, "have_processes", lambda: True)
+    return asked
+
+
+@pytest.mark.parametrize("fit", [None, Fit(resize=2)])
+def test_many_small_images_are_read_by_other_processes(tmp_path, elsewhere, fit):
+    for i in range(20):
+        save(tmp_path / f"{i:02d}.png", GREY + np.uint8(i))
+    source = replace(find_folder(tmp_path), fit=fit)
+    assert source.shape == ((3, 4, 1) if fit is None else (2, 2, 1))
+    rows = np.array([3, 19, 0, *range(12)])
+    images = source.read(rows)
+    assert elsewhere == ["_each", "_read_names"]
+    np.testing.assert_array_equal(images, np.concatenate([source.read([row]) for row in rows]))
+    assert elsewhere == ["_each", "_read_names"]  # a few are read here
+    np.testing.assert_array_equal(source.load().images[rows], images)
+    assert source.scan() == []
+    assert elsewhere == ["_each", "_read_names", "_each", "_each"]
+
+
+def test_large_images_are_read_here(tmp_path, elsewhere):
+    for i in range(20):
+        save(tmp_path / f"{i:02d}.png", np.full((150, 100), i, np.uint8))
+    source = find_folder(tmp_path)
+    source.read(slice(None))
+    source.load()
+    assert elsewhere == ["_each"]  # for the headers
+
+
+def test_what_is_wrong_elsewhere_is_said_as_here(tmp_path, elsewhere):
+    for i in range(20):
+        save(tmp_path / f"{i:02d}.png")
+    source = find_folder(tmp_path)
+    assert source.shape == (3, 4, 1)
+    content = (tmp_path / "11.png").read_bytes()
+    (tmp_path / "11.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(FileFormatError, match=r"11\.png must be readable") as there:
+        source.read(slice(None))
+    with pytest.raises(FileFormatError) as here:
+        source.read([11])
+    assert str(there.value) == str(here.value)
+    assert source.scan() == [("11.png", here.value.received)]
+    save(tmp_path / "11.png", np.zeros((5, 4), np.uint8))
+    with pytest.raises(DataError, match=r"11\.png"):
+        source.read(slice(None))
+    assert len(elsewhere) == 4
+
+
+def test_a_process_that_ends_is_said_and_replaced():
+    with pytest.raises(DataError, match="must live until it has read them"):
+        in_process(os._exit, 1)
+    assert in_process(len, "abc") == 3
+
+
+def test_other_processes_leave_interrupts_to_this_one():
+    assert in_process(signal.getsignal, signal.SIGINT) == signal.SIG_IGN
+
+
+def test_one_core_reads_alone(monkeypatch):
+    monkeypatch.setattr("caescope.parallel._most_cores", None)
+    use_cores(1)
+    assert not have_processes()
 
 
 def test_results_come_in_order_and_work_stays_close_ahead():

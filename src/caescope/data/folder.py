@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain
+from math import prod
 from pathlib import Path
 from sys import intern
 from typing import Any, ClassVar
@@ -19,9 +20,13 @@ from caescope.data.one_size import colour_error, demand_one_size, size_error, st
 from caescope.data.sources import ArraySource, parse_facts
 from caescope.errors import DataError, FileFormatError
 from caescope.parallel import blocks_of, map_in_order
+from caescope.processes import have_processes, in_process
 from caescope.storage import Place
 
 FILES_AT_A_TIME = 8  # that a thread reads before it reports: fewer handovers between threads
+FILES_ELSEWHERE = 256  # that a process does
+MANY = 10_000  # files that are worth the second that it takes to start processes
+SMALL = 64 * 64 * 3  # numbers of an image that takes longer to open than to decode and to hand over
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,7 +98,8 @@ class FolderSource:
     def _shape(self) -> tuple[int, int, int]:
         # numbers in place of tuples: of very many files those would take more than all else
         ids = self._measured
-        shapes = np.fromiter(self._of_each(ids, self._fitted_shape), np.dtype((np.int32, 3)), len(ids))
+        found = self._of_each(ids, FolderSource._fitted_shape, (0,))
+        shapes = np.fromiter(found, np.dtype((np.int32, 3)), len(ids))
         demand_one_size(shapes, ids, self.root)
         height, width, _ = shapes[0].tolist()
         return height, width, int(shapes[:, 2].max())
@@ -106,7 +112,9 @@ class FolderSource:
     def read(self, indices) -> np.ndarray:
         """Return the images at ``indices`` (integers, a slice or a mask), uint8, channels last.
 
-        They are decoded in the calling thread, so that several threads can each read their own.
+        They are decoded in the calling thread, so that several threads can each read their own. Of small
+        images Python's part takes longest, and only one thread at a time can do it; where there are many,
+        processes read them for whoever asks for more than a few.
 
         Raises
         ------
@@ -114,12 +122,18 @@ class FolderSource:
             As in `load_folder`.
         """
         names = self.ids[indices]
-        images = np.empty((len(names), *self.shape), np.uint8)
+        if len(names) > FILES_AT_A_TIME and self._is_read_elsewhere(self.shape):
+            return in_process(self._nameless._read_names, names, self.shape)
+        return self._read_names(names, self.shape)
+
+    def _read_names(self, names: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+        """Return images by name, which are to have that shape; else as `read`."""
+        images = np.empty((len(names), *shape), np.uint8)
         with pillow_silence:
             for image, name, pixels in zip(images, names, self._read_each(names), strict=True):
-                if pixels.shape[:2] != self.shape[:2]:  # a header may lie, or the file be another by now
-                    raise size_error(self.root, "the headers", self.shape, name, pixels.shape)
-                if pixels.shape[2] > self.shape[2]:
+                if pixels.shape[:2] != shape[:2]:  # a header may lie, or the file be another by now
+                    raise size_error(self.root, "the headers", shape, name, pixels.shape)
+                if pixels.shape[2] > shape[2]:
                     raise colour_error(self.root, name)
                 image[...] = pixels
         return images
@@ -132,12 +146,13 @@ class FolderSource:
         DataError, FileFormatError
             As in `load_folder`.
         """
-        images = stack_images(list(self._of_each(self.ids, self._fitted_pixels)), self.ids, self.root)
+        pixels = self._of_each(self.ids, FolderSource._fitted_pixels, self._fitted_shape(self.ids[0]))
+        images = stack_images(list(pixels), self.ids, self.root)
         return ArraySource(images, self.labels, self.ids, self.split, self.name, self.columns)
 
     def scan(self) -> list[tuple[str, str]]:
         """Return the path of every image that cannot be read, and why; all are decoded, on all cores."""
-        reasons = self._of_each(self.ids, self._reason_against)
+        reasons = self._of_each(self.ids, FolderSource._reason_against, (0,))
         return [(name, reason) for name, reason in zip(self.ids.tolist(), reasons, strict=True) if reason]
 
     def stamp(self) -> str:
@@ -155,15 +170,24 @@ class FolderSource:
         columns = {name: values[indices] for name, values in self.columns.items()}
         return replace(self, **facts, columns=columns)
 
-    def _of_each(self, names: np.ndarray, read: Callable[[str], Any]) -> Iterator:
-        """Yield what ``read`` says of each image, by name, in order, from all cores."""
+    def _of_each(
+        self, names: np.ndarray, read: Callable[["FolderSource", str], Any], shape: tuple[int, ...]
+    ) -> Iterator:
+        """Yield what ``read`` says of each image, an array of about that shape, in order, from all cores."""
+        elsewhere = self._is_read_elsewhere(shape)
+        each = partial(in_process, _each, self._nameless) if elsewhere else partial(_each, self)
+        blocks = blocks_of(len(names), FILES_ELSEWHERE if elsewhere else FILES_AT_A_TIME)
+        parts = ((read, names[rows]) for rows in blocks)
+        yield from chain.from_iterable(map_in_order(lambda part: each(*part), parts, self._threads))
 
-        def read_block(rows: slice) -> list:
-            return [read(name) for name in names[rows]]
+    def _is_read_elsewhere(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether images of a shape are worth other processes; threads that wait for storage are not."""
+        return self._threads is None and len(self) >= MANY and prod(shape) <= SMALL and have_processes()
 
-        with pillow_silence:
-            blocks = blocks_of(len(names), FILES_AT_A_TIME)
-            yield from chain.from_iterable(map_in_order(read_block, blocks, self._threads))
+    @cached_property
+    def _nameless(self) -> "FolderSource":
+        """What can be handed to other processes without all names."""
+        return self.take(slice(0))
 
     def _read_each(self, names: np.ndarray) -> Iterator[np.ndarray]:
         return map(self._fitted_pixels, names)
@@ -193,6 +217,11 @@ class FolderSource:
 
     def _path(self, name: str) -> str:
         return os.path.join(str(self.root), name)
+
+
+def _each(source: FolderSource, read: Callable[[FolderSource, str], Any], names: np.ndarray) -> list:
+    with pillow_silence:
+        return [read(source, name) for name in names]
 
 
 def load_folder(path: str | os.PathLike) -> ArraySource:
