@@ -1,4 +1,4 @@
-"""The figures that the tutorial promises on MNIST, for every seed."""
+"""The figures that the tutorial promises on MNIST, for two seeds; the test of its notebook is for a third."""
 
 from functools import cache
 
@@ -37,7 +37,7 @@ def fitted(mnist):
     return fit
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2], ids="seed {}".format)
+@pytest.fixture(scope="module", params=[1, 2], ids="seed {}".format)
 def trained(request, fitted):
     """An autoencoder with the library's own defaults."""
     return fitted(CHOSEN, request.param), request.param

@@ -1,5 +1,6 @@
 """The tutorial's notebook runs as it stands, on a reduced set of digits and on the whole of MNIST."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def execute(data: Path, folder: Path) -> nbformat.NotebookNode:
 def text_of(notebook: nbformat.NotebookNode) -> str:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     return "".join(output.get("text", "") for output in outputs)
+
+
+def number_after(words: str, text: str) -> float:
+    """Return the last number that is printed after some words."""
+    return float(re.findall(re.escape(words) + r"\s*(0\.\d+)", text)[-1])
 
 
 def pictures_in(notebook: nbformat.NotebookNode) -> int:
@@ -54,6 +60,12 @@ class TestNotebook:
     def test_on_the_whole_of_mnist(self, shared_data, tmp_path):
         notebook = execute(shared_data / "mnist" / "mnist.pkl.gz", tmp_path)
         self.check(notebook, 50_000)
+        text = text_of(notebook)
+        train, test = number_after("\ntrain: ", text), number_after("\ntest:  ", text)
+        assert test <= 0.0100
+        assert abs(test - train) <= 0.05 * train
+        assert number_after("accuracy ", text) >= 0.91
+        assert number_after("mean Gini impurity:", text) <= 0.12
 
 
 def test_the_notebook_is_kept_without_outputs():
