@@ -449,6 +449,11 @@ def test_what_parts_alone_have_is_refused_for_other_latents(tmp_path, asked):
         analyze(np.eye(50), tmp_path / "run", **OPTIONS, **asked)
 
 
+def test_latents_that_are_not_there_are_said_before_what_is_asked_of_them(tmp_path):
+    with pytest.raises(FileFormatError, match=r"none\.parquet"):
+        analyze(tmp_path / "none.parquet", tmp_path / "run", workers=2, sample=10)
+
+
 # Memory
 
 

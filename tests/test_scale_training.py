@@ -75,8 +75,9 @@ def test_workers_that_machines_have_no_room_for_are_refused(machines, workers):
 
 def test_without_ray_workers_say_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingDependencyError, match=r"^Several workers need Ray\..*caescope\[ray\]"):
-        connecting.import_ray()
+    for demand in (connecting.import_ray, lambda: parse_workers(2)):  # the latter before anything is read
+        with pytest.raises(MissingDependencyError, match=r"^Several workers need Ray\..*caescope\[ray\]"):
+            demand()
 
 
 @pytest.mark.parametrize(

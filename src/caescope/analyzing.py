@@ -87,10 +87,10 @@ def analyze(
         return analyze_parts(
             latents, out, labels=labels, sample=SAMPLE if sample is None else sample, **shared, **options
         )
-    _demand_alone(sample=sample, workers=workers, resume=resume or None)
     old = read_run(latents) if is_path(latents) and Path(latents).is_dir() else None
     parsed = parse_run_options((_judging_options(old.facts) if old else {}) | options)
     table, name = _open_latents(latents, old), "array" if not is_path(latents) else Path(latents).name
+    _demand_alone(sample=sample, workers=workers, resume=resume or None)
     table = _annotated(table, labels, columns)
     parsed = replace(parsed, group=parsed.group or slides_among(table.columns))
     groups = group_column(table.columns, parsed.group)

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
-from caescope.errors import OptionError
+from caescope.errors import MissingDependencyError, OptionError
 from caescope.parsing import parse_integer
 
 
@@ -40,6 +41,8 @@ def parse_workers(
     ------
     OptionError
         If a number cannot be used, or something is said of workers and not how many there are.
+    MissingDependencyError
+        If Ray is not installed.
 
     Examples
     --------
@@ -53,12 +56,22 @@ def parse_workers(
                 f"{', '.join(asked)} must come with workers", "no workers", "Say how many, such as workers=2."
             )
         return None
-    return Workers(
+    parsed = Workers(
         parse_integer(workers, "workers"),
         None if address is None else parse_address(address),
         _parse_gpus(gpus_per_worker),
         None if cpus_per_worker is None else parse_integer(cpus_per_worker, "cpus_per_worker"),
     )
+    demand_ray()
+    return parsed
+
+
+def demand_ray() -> None:
+    """Refuse workers where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise MissingDependencyError(
+            "Several workers need Ray", "no package ray", 'Install it: pip install "caescope[ray]".'
+        )
 
 
 def parse_address(address: Any) -> str:
