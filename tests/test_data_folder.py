@@ -342,8 +342,9 @@ def elsewhere(monkeypatch) -> list[Any]:
 @pytest.mark.parametrize("fit", [None, Fit(resize=2)])
 def test_many_small_images_are_read_by_other_processes(tmp_path, elsewhere, fit):
     for i in range(20):
-        save(tmp_path / f"{i:02d}.png", GREY + np.uint8(i))
-    source = replace(find_folder(tmp_path), fit=fit)
+        save(tmp_path / f"class {i % 2}" / f"{i:02d}.png", GREY + np.uint8(i))
+    columns = {"patient": np.arange(20)}
+    source = replace(find_folder(tmp_path), fit=fit, columns=columns, split=["train", "test"] * 10)
     assert source.shape == ((3, 4, 1) if fit is None else (2, 2, 1))
     rows = np.array([3, 19, 0, *range(12)])
     images = source.read(rows)

@@ -187,7 +187,7 @@ class FolderSource:
     @cached_property
     def _nameless(self) -> "FolderSource":
         """What can be handed to other processes without all names."""
-        return self.take(slice(0))
+        return replace(self, ids=self.ids[:0], labels=None, split=None, columns={}, skipped=())
 
     def _read_each(self, names: np.ndarray) -> Iterator[np.ndarray]:
         return map(self._fitted_pixels, names)
