@@ -1,7 +1,10 @@
 import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
+import time
 import warnings
 import zlib
 from dataclasses import replace
@@ -9,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import loky
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from caescope import processes
 from caescope.data import find_source, folder, load_folder, open_source
 from caescope.data.fitting import Fit
 from caescope.data.folder import find_folder
@@ -388,6 +393,37 @@ def test_a_process_that_ends_is_said_and_replaced():
     with pytest.raises(DataError, match="must live until it has read them"):
         in_process(os._exit, 1)
     assert in_process(len, "abc") == 3
+
+
+def test_threads_that_ask_at_once_share_the_processes(monkeypatch):
+    made = []
+
+    def slowly(*arguments, **options):
+        made.append(arguments)
+        time.sleep(0.1)
+        return loky.ProcessPoolExecutor(*arguments, **options)
+
+    monkeypatch.setitem(sys.modules, "loky", SimpleNamespace(ProcessPoolExecutor=slowly))
+    processes._pool.cache_clear()
+    assert list(map_in_order(lambda _: in_process(len, "abc"), range(8), threads=4)) == [3] * 8
+    assert len(made) == 1
+
+
+FORKED = """
+import os, sys
+from caescope.processes import in_process
+assert in_process(len, "abc") == 3
+child = os.fork()
+if child == 0:
+    os._exit(in_process(len, "abcd"))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_forked_has_processes_of_its_own():
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # the child's processes outlive it
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=60, **quiet).returncode == 4
 
 
 def test_other_processes_leave_interrupts_to_this_one():

@@ -1,11 +1,13 @@
 """Work that holds Python's lock, done by other processes, which keep it from nobody here."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 from caescope.errors import DataError
@@ -14,6 +16,7 @@ from caescope.parallel import count_cores
 Result = TypeVar("Result")
 
 SECONDS_IDLE = 30  # after which processes that nobody needs end
+_choosing = Lock()  # or two threads would each start a pool
 
 
 def have_processes() -> bool:
@@ -39,10 +42,14 @@ def in_process(function: Callable[..., Result], *arguments: Any) -> Result:
     Exception
         Whatever the function raises.
     """
+    with _choosing:
+        pool = _pool()
     try:
-        return _pool().submit(function, *arguments).result()
+        return pool.submit(function, *arguments).result()
     except BrokenProcessPool as error:
-        _pool.cache_clear()
+        with _choosing:
+            if _pool() is pool:  # and nobody else has replaced it yet
+                _pool.cache_clear()
         raise DataError(
             "A process that reads images must live until it has read them",
             "one that the system ended",
@@ -55,6 +62,10 @@ def _pool() -> Executor:
     from loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(count_cores(), timeout=SECONDS_IDLE, initializer=_ignore_interrupts)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a pool answers only the process that started it
 
 
 def _ignore_interrupts() -> None:
