@@ -37,7 +37,8 @@ BATCH = 128
 
 
 def write(images: np.ndarray, path: Path) -> None:
-    for i, image in enumerate(images):
+    """Write grey images with floats in [0, 1]."""
+    for i, image in enumerate((images * 255).round().astype(np.uint8)):
         Image.fromarray(image).save(path / f"{i:06d}.png")
 
 
@@ -71,8 +72,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     digits = data.open_source(DEFAULT).images[: arguments.images, ..., 0]
-    if digits.dtype != np.uint8:
-        digits = (digits * 255).round().astype(np.uint8)
     found = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as path:
         write(digits, Path(path))

@@ -181,10 +181,6 @@ def test_images_move_to_a_gpu_that_has_room_for_them(monkeypatch, free, fits):
 
 PAGES_IN_AN_EPOCH = """
 import resource, sys
-import platform
-import subprocess
-import sys
-
 import numpy as np
 from caescope import CAE
 from caescope.callbacks import Callback

@@ -98,7 +98,7 @@ class FolderSource:
     def _shape(self) -> tuple[int, int, int]:
         # numbers in place of tuples: of very many files those would take more than all else
         ids = self._measured
-        found = self._of_each(ids, FolderSource._fitted_shape, (0,))
+        found = self._of_each(ids, FolderSource._fitted_shape, self._has_many)
         shapes = np.fromiter(found, np.dtype((np.int32, 3)), len(ids))
         demand_one_size(shapes, ids, self.root)
         height, width, _ = shapes[0].tolist()
@@ -122,7 +122,7 @@ class FolderSource:
             As in `load_folder`.
         """
         names = self.ids[indices]
-        if len(names) > FILES_AT_A_TIME and self._is_read_elsewhere(self.shape):
+        if len(names) > FILES_AT_A_TIME and self._has_many and self._is_small:
             return in_process(self._nameless._read_names, names, self.shape)
         return self._read_names(names, self.shape)
 
@@ -146,13 +146,13 @@ class FolderSource:
         DataError, FileFormatError
             As in `load_folder`.
         """
-        pixels = self._of_each(self.ids, FolderSource._fitted_pixels, self._fitted_shape(self.ids[0]))
+        pixels = self._of_each(self.ids, FolderSource._fitted_pixels, self._has_many and self._is_small)
         images = stack_images(list(pixels), self.ids, self.root)
         return ArraySource(images, self.labels, self.ids, self.split, self.name, self.columns)
 
     def scan(self) -> list[tuple[str, str]]:
         """Return the path of every image that cannot be read, and why; all are decoded, on all cores."""
-        reasons = self._of_each(self.ids, FolderSource._reason_against, (0,))
+        reasons = self._of_each(self.ids, FolderSource._reason_against, self._has_many)
         return [(name, reason) for name, reason in zip(self.ids.tolist(), reasons, strict=True) if reason]
 
     def stamp(self) -> str:
@@ -171,18 +171,23 @@ class FolderSource:
         return replace(self, **facts, columns=columns)
 
     def _of_each(
-        self, names: np.ndarray, read: Callable[["FolderSource", str], Any], shape: tuple[int, ...]
+        self, names: np.ndarray, read: Callable[["FolderSource", str], Any], elsewhere: bool
     ) -> Iterator:
-        """Yield what ``read`` says of each image, an array of about that shape, in order, from all cores."""
-        elsewhere = self._is_read_elsewhere(shape)
+        """Yield what ``read`` says of each image, in order, from threads or processes on all cores."""
         each = partial(in_process, _each, self._nameless) if elsewhere else partial(_each, self)
         blocks = blocks_of(len(names), FILES_ELSEWHERE if elsewhere else FILES_AT_A_TIME)
         parts = ((read, names[rows]) for rows in blocks)
         yield from chain.from_iterable(map_in_order(lambda part: each(*part), parts, self._threads))
 
-    def _is_read_elsewhere(self, shape: tuple[int, ...]) -> bool:
-        """Tell whether images of a shape are worth other processes; threads that wait for storage are not."""
-        return self._threads is None and len(self) >= MANY and prod(shape) <= SMALL and have_processes()
+    @property
+    def _has_many(self) -> bool:
+        """Whether there are images enough for other processes; threads that wait for storage need none."""
+        return self._threads is None and len(self) >= MANY and have_processes()
+
+    @cached_property
+    def _is_small(self) -> bool:
+        """Whether pixels are soon handed over between processes, by the first image's."""
+        return prod(self._fitted_shape(self.ids[0])) <= SMALL
 
     @cached_property
     def _nameless(self) -> "FolderSource":

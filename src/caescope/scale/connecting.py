@@ -11,7 +11,7 @@ from typing import Any
 from caescope.errors import OptionError
 from caescope.parallel import count_cores
 from caescope.scale.versions import demand_same_versions
-from caescope.scale.workers import Workers, demand_ray, parse_address
+from caescope.scale.workers import Workers, missing_ray, parse_address
 
 SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
 QUIET = {
@@ -76,13 +76,14 @@ def _room(machines: list[dict[str, float]], cpus: int, gpus: float) -> int:
 
 def import_ray() -> Any:
     """Return the module ``ray``, told to be quiet; raise `MissingDependencyError` where there is none."""
-    demand_ray()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if _has_token() and "ray" not in sys.modules:  # which reads it when it is imported
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    import ray
-
+    try:
+        import ray
+    except ImportError as error:
+        raise missing_ray() from error
     return ray
 
 

@@ -62,16 +62,16 @@ def parse_workers(
         _parse_gpus(gpus_per_worker),
         None if cpus_per_worker is None else parse_integer(cpus_per_worker, "cpus_per_worker"),
     )
-    demand_ray()
+    if find_spec("ray") is None:  # said before anything is read; whether it works is found out later
+        raise missing_ray()
     return parsed
 
 
-def demand_ray() -> None:
-    """Refuse workers where Ray is not installed."""
-    if find_spec("ray") is None:
-        raise MissingDependencyError(
-            "Several workers need Ray", "no package ray", 'Install it: pip install "caescope[ray]".'
-        )
+def missing_ray() -> MissingDependencyError:
+    """Return the error of workers where Ray is not installed."""
+    return MissingDependencyError(
+        "Several workers need Ray", "no package ray", 'Install it: pip install "caescope[ray]".'
+    )
 
 
 def parse_address(address: Any) -> str:
