@@ -17,6 +17,7 @@ from caescope.encoding import encode_to_file
 from caescope.errors import DataError
 from caescope.pipeline import encode
 from caescope.progress import Stages
+from caescope.table import read_latents
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1), np.uint8)
 
@@ -72,13 +73,14 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(cae, tmp_path, capsys)
     np.testing.assert_allclose(latents, cae.encoder.predict(IMAGES), atol=1e-6)
 
 
-@pytest.mark.parametrize("change", ["model", "labels", "ids", "pixels"])
+@pytest.mark.parametrize("change", ["model", "labels", "ids", "pixels", "precision"])
 def test_parts_of_another_encoding_are_not_used(cae, tmp_path, change):
     with pytest.raises(DataError, match="Image 60"):
         encode_to_file(cae, source(), tmp_path / "z.parquet", Stages(0))
     READ.clear()
     Failing.bad = -1
-    other = CAE((8, 8, 1), 3, [4], seed=1, device="cpu") if change == "model" else cae
+    others = {"model": {"seed": 1}, "precision": {"seed": 0, "predict_precision": "bfloat16"}}
+    other = CAE((8, 8, 1), 3, [4], device="cpu", **others[change]) if change in others else cae
     known = {"ids": [f"i{i}" for i in range(100)]} if change == "ids" else {}
     images = source(**known)
     if change in ("labels", "pixels"):
@@ -136,4 +138,20 @@ def test_the_record_names_the_job_and_nothing_else(cae, tmp_path):
     with pytest.raises(DataError, match="Image 60"):
         encode_to_file(cae, source(), tmp_path / "z.parquet", Stages(0))
     job = json.loads((tmp_path / ".z.parquet.parts" / "job.json").read_text())
-    assert job.keys() == {"model", "images", "shape", "part_images"}
+    assert job.keys() == {"model", "images", "shape", "precision", "part_images"}
+
+
+@pytest.mark.parametrize("name", ["z.parquet", "parts"])
+def test_an_encoding_in_bfloat16_is_asked_for_and_says_so(cae, tmp_path, name, capsys, monkeypatch):
+    monkeypatch.setattr("caescope.pipeline.is_remote", lambda place: "parts" in str(place))
+    cae.save(tmp_path / "model")
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / precision / name
+        out.parent.mkdir()
+        encode(tmp_path / "model", IMAGES, out, precision=precision, device="cpu")
+        assert ("in bfloat16" in capsys.readouterr().err) == (precision == "bfloat16")
+        found[precision] = read_latents(out).latents
+    assert found["bfloat16"].dtype == np.float32
+    off = np.abs(found["bfloat16"] - found["float32"]).max()
+    assert 0 < off < 0.05 * found["float32"].std()

@@ -62,9 +62,37 @@ def test_only_training_computes_in_the_precision(images, precision):
     np.testing.assert_allclose(latents, expected, atol=1e-6)
 
 
-def test_an_unknown_precision_lists_the_known_ones():
-    with pytest.raises(OptionError, match="precision must be one of auto, float32, bfloat16"):
-        new("float8")
+@pytest.mark.parametrize("latents", [4, None])
+def test_predictions_in_bfloat16_are_float32_and_close(latents, monkeypatch, rng):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    images = rng.integers(0, 256, (64, 8, 8, 1), np.uint8)
+    exact, fast = (
+        CAE((8, 8, 1), latents, [4], seed=0, device="cpu", **given)
+        for given in ({}, {"predict_precision": "auto"})
+    )
+    assert (exact.predict_precision, fast.predict_precision) == ("float32", "bfloat16")
+    seen = set()
+    for module in (fast.encoder.module, fast.decoder.module):
+        module.convolutions[0].register_forward_hook(lambda _module, _given, answer: seen.add(answer.dtype))
+    codes = exact.encoder.predict(images)
+    pairs = [
+        (exact.encoder.predict(images), fast.encoder.predict(images)),
+        (exact.decoder.predict(codes), fast.decoder.predict(codes)),
+        (exact.model.predict(images), fast.model.predict(images)),
+    ]
+    assert seen == {torch.bfloat16}
+    for expected, found in pairs:
+        assert found.dtype == np.float32
+        assert 0 < np.abs(found - expected).max() < 0.05 * expected.std()
+    assert exact.model.evaluate(images) == fast.model.evaluate(images)
+    if latents:  # which the last layer makes in float32, so two images never share one for want of digits
+        assert not np.array_equal(pairs[0][1], torch.from_numpy(pairs[0][1]).bfloat16().float().numpy())
+
+
+@pytest.mark.parametrize("option", ["precision", "predict_precision"])
+def test_an_unknown_precision_lists_the_known_ones(option):
+    with pytest.raises(OptionError, match=f"^{option} must be one of auto, float32, bfloat16"):
+        CAE((8, 8, 1), 4, [4], device="cpu", **{option: "float8"})
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "auto"])

@@ -1,6 +1,7 @@
 """What a worker that encodes does and says; a real cluster is in `test_scale_cluster`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ def job(model, tmp_path):
     cae = CAE(path=model, load=True, device="cpu")
     (tmp_path / RECORD).touch()
     place = find_place(tmp_path)
-    return Job(cae.options, cae.model.get_weights(), ArraySource(IMAGES), (), place, ".", "cpu", 1)
+    weights = cae.model.get_weights()
+    return Job(cae.options, weights, "float32", ArraySource(IMAGES), (), place, ".", "cpu", 1)
 
 
 def ask(job: Job, monkeypatch) -> dict:
@@ -54,6 +56,16 @@ def test_a_worker_writes_its_part_and_answers_with_numbers(job, tmp_path, monkey
     assert (answer["images"], answer["error"]) == (64, "")
     assert answer["seconds"] > 0
     assert read_latents(tmp_path / part_name(64)).ids.tolist() == [str(i) for i in range(64, 128)]
+
+
+def test_a_worker_computes_in_the_numbers_that_were_asked_for(job, model, tmp_path, monkeypatch):
+    assert ask(replace(job, precision="bfloat16"), monkeypatch)["error"] == ""
+    fast = CAE(path=model, load=True, device="cpu", predict_precision="bfloat16")
+    found = read_latents(tmp_path / part_name(64)).latents
+    np.testing.assert_allclose(found, fast.encoder.predict(IMAGES[64:128]), atol=1e-6)
+    assert (
+        np.abs(found - CAE(path=model, load=True, device="cpu").encoder.predict(IMAGES[64:128])).max() > 1e-5
+    )
 
 
 def test_a_worker_must_see_the_images(job, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Latents of a whole source, a block at a time: all at once, or as a file that can be gone on with."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -48,8 +48,8 @@ def encode_images(cae: CAE, images: Source, stages: Stages) -> tuple[LatentTable
 
     The quality is what `caescope.analysis.reconstruction.image_quality` says of each image.
     """
-    with encode_stage(images, stages):
-        blocks = list(encode_blocks(cae, images, image_quality, slice(0, len(images))))
+    with encode_stage(cae, images, stages):
+        blocks = list(encode_blocks(cae, images, image_quality, [slice(0, len(images))]))
     quality = {name: np.concatenate([block.quality[name] for block in blocks]) for name in blocks[0].quality}
     return table_of(images, blocks), quality
 
@@ -61,14 +61,15 @@ def encode_to_file(cae: CAE, images: Source, path: Path, stages: Stages) -> None
     encoding goes on after the last of them; that of another model or of other images starts anew.
     """
     job = describe_job(cae, images, PART_IMAGES)
-    with only_writer(path), encode_stage(images, stages), kept_parts(path, job, "job.json") as parts:
+    with only_writer(path), encode_stage(cae, images, stages), kept_parts(path, job, "job.json") as parts:
         whole = [*blocks_of(len(images), PART_IMAGES)]
         todo = [part for part in whole if not _part(parts, part).exists()]
         progress = encode_progress(images, todo, stages)
-        for part in todo:
-            table = table_of(images, list(encode_blocks(cae, images, errors_only, part)))
-            table.write(_part(parts, part))
-            progress.add(len(table))
+        with closing(encode_blocks(cae, images, errors_only, todo)) as blocks:
+            for part in todo:
+                table = table_of(images, _blocks_until(part.stop, blocks))
+                table.write(_part(parts, part))
+                progress.add(len(table))
         _join([_part(parts, part) for part in whole], path)
         shutil.rmtree(parts)
 
@@ -78,10 +79,11 @@ def block_size(cae: CAE, images: Source) -> int:
     return share_of(len(images), images_at_a_time(cae.options, cae.encoder.device), count_cores())
 
 
-def encode_stage(images: Source, stages: Stages) -> AbstractContextManager:
+def encode_stage(cae: CAE, images: Source, stages: Stages) -> AbstractContextManager:
     """Time what happens inside as the stage that encodes."""
     size = "×".join(map(str, images.shape))  # a folder compares all headers here, before it encodes
-    return stages.stage("encode", f"{len(images):,} images of {size}")
+    numbers = "" if cae.predict_precision == "float32" else f", in {cae.predict_precision}"
+    return stages.stage("encode", f"{len(images):,} images of {size}{numbers}")
 
 
 def encode_progress(images: Source, todo: list[slice], stages: Stages) -> Progress:
@@ -94,11 +96,11 @@ def encode_blocks(
     cae: CAE,
     images: Source,
     measure: Callable,
-    part: slice,
+    parts: Iterable[slice],
     threads: int | None = None,
     at_a_time: int | None = None,
-) -> Iterator[Block]:
-    """Yield the images of a part, encoded and measured.
+) -> Generator[Block]:
+    """Yield the images of parts, encoded and measured; no block has images of two of them.
 
     Each core reads, encodes and reconstructs small blocks of its own: what a block needs stays in the core's
     cache, and no more than a few blocks are in memory. On a GPU one block at a time has its memory.
@@ -112,10 +114,22 @@ def encode_blocks(
             reconstructions = cae.decoder.predict(latents)
         return Block(rows, latents, measure(originals, reconstructions), mean_colour(originals))
 
-    blocks = blocks_of(part.stop - part.start, at_a_time or block_size(cae, images))
-    rows = (slice(part.start + block.start, part.start + block.stop) for block in blocks)
+    size = at_a_time or block_size(cae, images)
+    rows = (
+        slice(part.start + block.start, part.start + block.stop)
+        for part in parts
+        for block in blocks_of(part.stop - part.start, size)
+    )
     with one_thread_each():
         yield from map_in_order(encode_rows, rows, threads)
+
+
+def _blocks_until(stop: int, blocks: Iterator[Block]) -> list[Block]:
+    """Return the next blocks, up to the one that ends before image ``stop``."""
+    found = [next(blocks)]
+    while found[-1].rows.stop < stop:
+        found.append(next(blocks))
+    return found
 
 
 def errors_only(images: np.ndarray, reconstructions: np.ndarray) -> Quality:
@@ -151,6 +165,7 @@ def describe_job(cae: CAE, images: Source, part_images: int) -> dict[str, str | 
         "model": weights.hexdigest(),
         "images": known.hexdigest(),
         "shape": "×".join(map(str, images.shape)),
+        "precision": cae.predict_precision,
         "part_images": part_images,
     }
 

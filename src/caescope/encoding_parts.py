@@ -47,7 +47,7 @@ def encode_to_parts(
     """
     whole = [*blocks_of(len(images), part_size(len(images)))]
     job = describe_job(cae, images, part_size(len(images)))
-    with encode_stage(images, stages), folder_of_parts(out, job) as place:
+    with encode_stage(cae, images, stages), folder_of_parts(out, job) as place:
         there = set(place.names())
         todo = [part for part in whole if part_name(part.start) not in there]
         progress = encode_progress(images, todo, stages)
@@ -79,7 +79,7 @@ def encode_part(cae: CAE, images: Source, part: slice, threads: int) -> LatentTa
     size = share_of(part.stop - part.start, most, SHARES)
     for at_a_time in (size, max(1, size // 2)):
         try:
-            return table_of(images, [*encode_blocks(cae, images, errors_only, part, threads, at_a_time)])
+            return table_of(images, [*encode_blocks(cae, images, errors_only, [part], threads, at_a_time)])
         except (MemoryError, TrainingError):  # which is what networks make of the former
             continue
     shape = "×".join(map(str, images.shape))

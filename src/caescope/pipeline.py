@@ -197,6 +197,7 @@ def encode(
     overwrite: bool = False,
     verbose: int | str = "auto",
     device: str = "auto",
+    precision: str = "float32",
     workers: int | None = None,
     address: str | None = None,
     gpus_per_worker: float = 0,
@@ -218,6 +219,9 @@ def encode(
         The Parquet file; with workers, or on object storage, a folder of parts.
     overwrite : bool
         Whether a file or a folder of parts that is there may be replaced.
+    precision : {"float32", "auto", "bfloat16"}
+        In which numbers networks compute, as `CAE`'s ``predict_precision``; what is written is float32. With
+        workers, "auto" is what the machine that starts them is fast in.
     workers, address, gpus_per_worker, cpus_per_worker
         Processes that share the work, as in `caescope.scale.workers.parse_workers`. However many there are,
         the result is the same.
@@ -239,9 +243,11 @@ def encode(
     """
     together = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
     if together is None and not is_remote(out):
-        return _encode_alone(model, source, Path(out), labels, overwrite, verbose, device, options)
+        return _encode_alone(model, source, Path(out), labels, overwrite, verbose, device, precision, options)
     demand_free(out, overwrite)
-    cae = CAE(path=model, load=True, device=device if together is None else "cpu")
+    cae = CAE(
+        path=model, load=True, device=device if together is None else "cpu", predict_precision=precision
+    )
     images = parse_source_options(options).find(source, labels)
     if not is_remote(out):
         need = Need(memory=0, disk=estimate_encode(cae, images).disk // 2)  # the parts are not joined
@@ -251,12 +257,12 @@ def encode(
     return path_or_url(out)
 
 
-def _encode_alone(model, source, out: Path, labels, overwrite, verbose, device, options) -> Path:
+def _encode_alone(model, source, out: Path, labels, overwrite, verbose, device, precision, options) -> Path:
     if out.exists() and not overwrite:
         raise OptionError(
             "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
         )
-    cae = CAE(path=model, load=True, device=device)
+    cae = CAE(path=model, load=True, device=device, predict_precision=precision)
     images = parse_source_options(options).find(source, labels)
     warn_if_too_large(estimate_encode(cae, images), out.parent, "This encoding")
     encode_to_file(cae, images, out, Stages(verbose))

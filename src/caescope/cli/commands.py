@@ -12,6 +12,7 @@ from caescope.cli.parameters import (
     OUT_OR_URL,
     asked_for,
     device_option,
+    encode_precision_option,
     judging_options,
     labels_option,
     models_option,
@@ -164,6 +165,7 @@ def fit(context, source: str, out: Path, log_dir: Path | None, as_json: bool, qu
 @labels_option
 @source_options
 @device_option
+@encode_precision_option
 @workers_options
 @overwrite_option
 @output_options
@@ -173,6 +175,7 @@ def encode(model, source, out, labels, device, overwrite, as_json, quiet, **opti
     \b
     Example:
       caescope encode models/mnist mnist.pkl.gz --out latents.parquet
+      caescope encode models/slides slides/ --out latents.parquet --precision auto
       caescope encode models/slides slides/ --out latents.parquet --workers 8 --address ray://head:10001
     """
     from caescope.pipeline import encode

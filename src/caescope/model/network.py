@@ -17,7 +17,7 @@ from caescope.model.architecture import Autoencoder, Decoder, Encoder
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.objectives import new_objective
 from caescope.model.options import Options
-from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
+from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs, to_unit
 from caescope.model.summary import summarize
 from caescope.model.team import ALONE, Team
 from caescope.model.training import Plan, mean_loss, train
@@ -39,10 +39,20 @@ class Network:
         Of one item that comes in, without the axis of the images.
     output_shape : tuple of int
         Of one item that goes out.
+    predict_precision : {"float32", "bfloat16"}
+        In which numbers ``predict`` computes.
     """
 
-    def __init__(self, name: str, module: nn.Module, options: Options, device: torch.device):
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        options: Options,
+        device: torch.device,
+        predict_precision: str = "float32",
+    ):
         self.name, self.options, self.device = name, options, device
+        self.predict_precision = predict_precision
         self.module = module.to(device)
         image, latent = options.input_shape, options.latent_shape
         self.input_shape = latent if name == "decoder" else image
@@ -77,11 +87,18 @@ class Network:
 
         @torch.inference_mode()
         def predict_rows(rows: slice) -> None:
-            result[rows] = self.module(_as_tensor(x[rows]).to(self.device)).cpu().numpy()
+            result[rows] = self._compute(_as_tensor(x[rows]).to(self.device)).cpu().numpy()
 
         with batches_of(size):
             self._for_all(predict_rows, len(x), size)
         return result
+
+    def _compute(self, x: torch.Tensor) -> torch.Tensor:
+        """Return float32, from numbers of the precision; latents are made in float32 from such features."""
+        x = to_unit(x, getattr(torch, self.predict_precision))
+        if isinstance(self.module, Encoder):
+            return self.module.latents(self.module.features(x).float())
+        return self.module(x).float()
 
     def summary(self) -> None:
         """Print the layers, their output shapes and their numbers of weights."""
@@ -154,7 +171,7 @@ class Model(Network):
     objective : Objective
         What ``fit`` minimises; ``evaluate`` measures the reconstruction in any case.
     precision : {"float32", "bfloat16"}
-        In which numbers ``fit`` computes; everything else is float32.
+        In which numbers ``fit`` computes.
     """
 
     def __init__(
@@ -165,8 +182,9 @@ class Model(Network):
         learning_rate: float | None,
         seed: int,
         precision: str,
+        predict_precision: str = "float32",
     ):
-        super().__init__("model", module, options, device)
+        super().__init__("model", module, options, device, predict_precision)
         self.learning_rate, self.seed, self.precision = learning_rate, seed, precision
         self.objective = new_objective(module, options, getattr(torch, precision)).to(device)
         self.stop_training = False

@@ -113,7 +113,7 @@ class StreamedPairs:
         rows = self.rows if order is None else self.rows[order.numpy()]
         parts = (rows[part] for part in blocks_of(len(rows), batch_size))
         for images in map_in_order(self._read, parts):
-            batch = _to_float(torch.from_numpy(images).to(device))
+            batch = to_unit(torch.from_numpy(images).to(device))
             yield batch, batch
 
     def fingerprint(self) -> str:
@@ -139,8 +139,9 @@ Pairs = ImagePairs | StreamedPairs
 
 def _take(images: torch.Tensor, rows: slice, order: torch.Tensor | None, device: torch.device):
     batch = images[rows] if order is None else images.index_select(0, order[rows])
-    return _to_float(batch.to(device))
+    return to_unit(batch.to(device))
 
 
-def _to_float(batch: torch.Tensor) -> torch.Tensor:
-    return batch / 255 if batch.dtype == torch.uint8 else batch
+def to_unit(batch: torch.Tensor, numbers: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return images of uint8, or floats in [0, 1], as such floats."""
+    return batch.to(numbers) / 255 if batch.dtype == torch.uint8 else batch.to(numbers)

@@ -1,4 +1,4 @@
-"""In which numbers training computes. Weights, losses, predictions and files are float32 in either case."""
+"""In which numbers networks compute. Weights, losses, latents and files are float32 in either case."""
 
 import torch
 
@@ -7,11 +7,11 @@ from caescope.errors import OptionError
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def parse_precision(name: str, device: torch.device) -> str:
+def parse_precision(name: str, device: torch.device, option: str = "precision") -> str:
     """Return "float32" or "bfloat16"; "auto" is bfloat16 where the device computes faster in it."""
     if name not in PRECISIONS:
-        must = f"precision must be one of {', '.join(PRECISIONS)}"
-        raise OptionError(must, f"precision={name!r}", 'Use "auto", the default.')
+        must = f"{option} must be one of {', '.join(PRECISIONS)}"
+        raise OptionError(must, f"{option}={name!r}", 'Use "auto", which is what the device is fast in.')
     if name != "auto":
         return name
     return "bfloat16" if _is_fast_in_bfloat16(device) else "float32"

@@ -33,6 +33,8 @@ class Job:
     options : Options
     weights : list of numpy.ndarray
         Of the model that encodes.
+    precision : str
+        In which numbers it predicts.
     images : object reference
         To the source.
     files : tuple of str
@@ -47,6 +49,7 @@ class Job:
 
     options: Options
     weights: list[np.ndarray]
+    precision: str
     images: Any
     files: tuple[str, ...]
     place: Place
@@ -63,6 +66,7 @@ def encode_with(workers: Workers, device: str = "auto") -> Callable[..., Iterato
             job = Job(
                 cae.options,
                 cae.model.get_weights(),
+                cae.predict_precision,
                 ray.put(images),
                 files_of(images),
                 place,
@@ -97,7 +101,8 @@ class PartEncoder(JobActor):
 
     @cached_property
     def _cae(self) -> CAE:
-        cae = CAE(**self._job.options.as_dict(), seed=0, device=self._job.device)
+        how = {"device": self._job.device, "predict_precision": self._job.precision}
+        cae = CAE(**self._job.options.as_dict(), seed=0, **how)
         cae.model.set_weights(self._job.weights)
         return cae
 
