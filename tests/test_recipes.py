@@ -43,9 +43,13 @@ def test_grey_images_are_never_mirrored():
     assert best(grey, 8).options["views"] == "digits"
 
 
-@pytest.mark.parametrize(("size", "latents"), [(8, 20), (28, 20), (64, 64), (224, 64)])
-def test_latents_follow_the_size_of_images(size, latents):
-    assert best(of_colour(PINK, n=4, size=size), 4).options["latent_features"] == latents
+@pytest.mark.parametrize(
+    ("size", "latents", "architecture"),
+    [(8, 20, "plain"), (28, 20, "plain"), (64, 64, "residual"), (224, 64, "residual")],
+)
+def test_latents_and_architecture_follow_the_size_of_images(size, latents, architecture):
+    options = best(of_colour(PINK, n=4, size=size), 4).options
+    assert (options["latent_features"], options["architecture"]) == (latents, architecture)
 
 
 @pytest.mark.parametrize("n_training", [3, 100, 1000, 50_000, 10**8])
@@ -98,7 +102,7 @@ def test_a_model_that_is_only_fitted_heeds_the_recipe_too(tmp_path, rng, capsys)
     images = rng.random((60, 8, 8, 1), dtype=np.float32)
     cae = fit(images, tmp_path / "model", recipe="best", epochs=2, latent_features=3, verbose="auto")
     options = cae.options
-    assert (options.objective, options.architecture, options.latent_features) == ("invariant", "residual", 3)
+    assert (options.objective, options.architecture, options.latent_features) == ("invariant", "plain", 3)
     said = capsys.readouterr().err
     assert "views=digits: grey images" in said
     assert "latent_features=" not in said
@@ -110,4 +114,4 @@ def test_fitting_from_the_shell_heeds_the_recipe_too(tmp_path):
     result = CliRunner().invoke(main, ["fit", "digits", "--out", str(tmp_path / "model"), *options])
     assert result.exit_code == 0, result.output
     model = CAE(path=tmp_path / "model", load=True).options
-    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "residual", 3)
+    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "plain", 3)
