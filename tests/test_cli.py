@@ -70,7 +70,7 @@ def test_a_recipe_chooses_what_is_not_given(tmp_path):
     out, _ = call("run", "digits", "--out", tmp_path / "run", "--clusters", 4, "--json", *options)
     assert json.loads(out)["metrics"]["refinement"]["k"] == 4
     model = CAE(path=tmp_path / "run" / "model", load=True).options
-    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "residual", 3)
+    assert (model.objective, model.architecture, model.latent_features) == ("invariant", "plain", 3)
 
 
 def test_options_reach_the_model(source, tmp_path):
