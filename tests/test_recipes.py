@@ -8,6 +8,7 @@ from caescope import CAE
 from caescope.cli import main
 from caescope.data import ArraySource
 from caescope.errors import OptionError
+from caescope.model.options import parse_options
 from caescope.pipeline import fit, run
 from caescope.recipes import best
 from caescope.run_options import parse_run_options
@@ -72,6 +73,25 @@ def test_what_is_given_is_not_chosen():
     assert "latent_features" not in found.options
     assert "latent_features" not in found.reasons
     assert "objective" in found.options
+
+
+@pytest.mark.parametrize("objective", ["reconstruction", "denoising", "invariant", "variational"])
+def test_an_objective_that_is_given_goes_with_what_is_chosen(objective):
+    grey = ArraySource(np.zeros((10, 8, 8, 1), np.uint8))
+    given = {"objective": objective}
+    options = best(grey, 8).without(given).options
+    assert ("objective_weight" in options) == ("views" in options) == (objective == "invariant")
+    parse_options(
+        (8, 8, 1),
+        3,
+        (4,),
+        (3, 3),
+        1,
+        (2, 2),
+        "adamax",
+        "mse",
+        **given | {name: options[name] for name in ("objective_weight", "views") if name in options},
+    )
 
 
 def test_unknown_recipes_are_refused():

@@ -61,9 +61,11 @@ class Recipe:
         return "".join(f"\n  {name}={self.options[name]}: {why}" for name, why in self.reasons.items())
 
     def without(self, given: Mapping[str, Any]) -> "Recipe":
-        """Return what is left to choose where some options were given."""
+        """Return what is left where some options were given; other objectives have their own views."""
+        other = given.get("objective", self.options["objective"]) != self.options["objective"]
+        gone = {*given, *(("objective_weight", "views") if other else ())}
         return Recipe(
-            *({name: d[name] for name in d if name not in given} for d in (self.options, self.reasons))
+            *({name: d[name] for name in d if name not in gone} for d in (self.options, self.reasons))
         )
 
 
