@@ -87,9 +87,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     arguments = parser.parse_args()
     caes = {name: CAE(path=arguments.model, load=True, predict_precision=name) for name in NUMBERS}
-    source = parse_source_options({"resize": arguments.resize}).find(arguments.source)
-    if source.split is None:
-        source = split_source(source)
+    source = split_source(parse_source_options({"resize": arguments.resize}).find(arguments.source))
     table = Table("figure", *NUMBERS)
     for name, values in measure(source, caes, arguments.turns).items():
         texts = [f"{value:,.0f}" if value > 100 else f"{value:.4f}" for value in values]

@@ -8,7 +8,6 @@ from caescope import CAE
 from caescope.cli import main
 from caescope.data import ArraySource
 from caescope.errors import OptionError
-from caescope.model.options import parse_options
 from caescope.pipeline import fit, run
 from caescope.recipes import best
 from caescope.run_options import parse_run_options
@@ -81,16 +80,12 @@ def test_an_objective_that_is_given_goes_with_what_is_chosen(objective):
     given = {"objective": objective}
     options = best(grey, 8).without(given).options
     assert ("objective_weight" in options) == ("views" in options) == (objective == "invariant")
-    parse_options(
+    CAE(
         (8, 8, 1),
         3,
-        (4,),
-        (3, 3),
-        1,
-        (2, 2),
-        "adamax",
-        "mse",
-        **given | {name: options[name] for name in ("objective_weight", "views") if name in options},
+        [4],
+        **given,
+        **{name: options[name] for name in options.keys() & {"objective_weight", "views"}},
     )
 
 

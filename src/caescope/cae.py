@@ -77,8 +77,6 @@ class CAE:
         Latents to images; its weights are the model's.
     options : Options
         The options in their normal form.
-    predict_precision : {"float32", "bfloat16"}
-        In which numbers the three predict.
 
     Raises
     ------
@@ -145,18 +143,29 @@ class CAE:
             )
         )
         place = parse_device(device)
-        self.predict_precision = parse_precision(predict_precision, place, "predict_precision")
-        self._assemble(parse_learning_rate(learning_rate), place, parse_precision(precision, place))
+        self._assemble(
+            parse_learning_rate(learning_rate),
+            place,
+            parse_precision(precision, place),
+            parse_precision(predict_precision, place, "predict_precision"),
+        )
         if saved:
             set_weights(self._autoencoder.encoder, saved[1])
             set_weights(self._autoencoder.decoder, saved[2])
 
-    def _assemble(self, learning_rate: float | None, device: torch.device, precision: str) -> None:
+    def _assemble(
+        self, learning_rate: float | None, device: torch.device, precision: str, predict_precision: str
+    ) -> None:
         self._autoencoder = module = new_autoencoder(self.options, self.seed)
-        chosen = self.predict_precision
-        self.model = Model(module, self.options, device, learning_rate, self.seed, precision, chosen)
-        self.encoder = Network("encoder", module.encoder, self.options, device, chosen)
-        self.decoder = Network("decoder", module.decoder, self.options, device, chosen)
+        how = (self.options, device, predict_precision)
+        self.model = Model(module, *how, learning_rate, self.seed, precision)
+        self.encoder = Network("encoder", module.encoder, *how)
+        self.decoder = Network("decoder", module.decoder, *how)
+
+    @property
+    def predict_precision(self) -> str:
+        """In which numbers the three networks predict, "float32" or "bfloat16"."""
+        return self.model.predict_precision
 
     def save(self, path: str | os.PathLike | None = None) -> Path | str:
         """Write params.yaml, encoder.h5 and decoder.h5 into a folder, all of them or nothing.

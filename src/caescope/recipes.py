@@ -32,14 +32,24 @@ class Training(NamedTuple):
 
 
 SMALL = Training(
-    *("plain", (32, 64), 20, 0.5, 128, 4700),
-    "one wide convolution a stage rebuilds small images as well as blocks do, in less time",
-    "with more agreement, small images are rebuilt worse",
+    architecture="plain",
+    filters=(32, 64),
+    latent_features=20,
+    objective_weight=0.5,
+    largest_batch=128,
+    steps=4700,
+    why_architecture="one wide convolution a stage rebuilds small images as well as blocks do, in less time",
+    why_weight="with more agreement, small images are rebuilt worse",
 )
 LARGE = Training(
-    *("residual", (16, 32, 64), 64, 2.5, 256, 1000),
-    "blocks with normalisation rebuild better from few latents",
-    "the objective's own",
+    architecture="residual",
+    filters=(16, 32, 64),
+    latent_features=64,
+    objective_weight=2.5,
+    largest_batch=256,
+    steps=1000,
+    why_architecture="blocks with normalisation rebuild better from few latents",
+    why_weight="the objective's own",
 )
 
 

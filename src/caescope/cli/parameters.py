@@ -24,6 +24,7 @@ class PathOrUrl(click.Path):
         return super().convert(local_path(value, what), param, ctx)
 
 
+PRECISION = click.Choice(["auto", "float32", "bfloat16"])
 OUT = IN = PathOrUrl(remote=False)
 OUT_OR_URL = IN_OR_URL = PathOrUrl(remote=True)
 
@@ -172,7 +173,7 @@ training_options = _group(
     click.option("--batch-size", type=int, default=128, show_default=True, help="Images for each step."),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
+        type=PRECISION,
         default="auto",
         show_default=True,
         help="Numbers to train in; auto is bfloat16 where the hardware has it.",
@@ -241,7 +242,7 @@ recipe_option = click.option(
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
 encode_precision_option = click.option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
+    type=PRECISION,
     default="float32",
     show_default=True,
     help="Numbers to encode in. bfloat16 is faster on hardware that has it, and shifts latents by a hundredth"

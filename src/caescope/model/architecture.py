@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d, max_pool
 from caescope.model.options import Options
+from caescope.model.precision import to_unit
 from caescope.model.residual import refinement_of
 
 DARKEST = -20.0  # what becomes a pixel of 2e-9
@@ -47,8 +48,7 @@ class Encoder(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return what the stages make of images, (n, h' · w' · f), or (n, h', w', f) where latents are so."""
-        x = images / 255 if images.dtype == torch.uint8 else images  # (n, h, w, c)
-        x = x.permute(0, 3, 1, 2)
+        x = to_unit(images).permute(0, 3, 1, 2)  # (n, c, h, w)
         if any(self.margins):
             x = F.pad(x, self.margins)  # (n, c, H, W), every stage divides H and W
         pool = self.options.encoder_pool

@@ -17,7 +17,8 @@ from caescope.model.architecture import Autoencoder, Decoder, Encoder
 from caescope.model.memory import batches_of, images_at_a_time
 from caescope.model.objectives import new_objective
 from caescope.model.options import Options
-from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs, to_unit
+from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
+from caescope.model.precision import to_unit
 from caescope.model.summary import summarize
 from caescope.model.team import ALONE, Team
 from caescope.model.training import Plan, mean_loss, train
@@ -49,7 +50,7 @@ class Network:
         module: nn.Module,
         options: Options,
         device: torch.device,
-        predict_precision: str = "float32",
+        predict_precision: str,
     ):
         self.name, self.options, self.device = name, options, device
         self.predict_precision = predict_precision
@@ -95,7 +96,7 @@ class Network:
 
     def _compute(self, x: torch.Tensor) -> torch.Tensor:
         """Return float32, from numbers of the precision; latents are made in float32 from such features."""
-        x = to_unit(x, getattr(torch, self.predict_precision))
+        x = to_unit(x).to(getattr(torch, self.predict_precision))
         if isinstance(self.module, Encoder):
             return self.module.latents(self.module.features(x).float())
         return self.module(x).float()
@@ -179,10 +180,10 @@ class Model(Network):
         module: Autoencoder,
         options: Options,
         device: torch.device,
+        predict_precision: str,
         learning_rate: float | None,
         seed: int,
         precision: str,
-        predict_precision: str = "float32",
     ):
         super().__init__("model", module, options, device, predict_precision)
         self.learning_rate, self.seed, self.precision = learning_rate, seed, precision

@@ -10,6 +10,7 @@ import torch
 
 from caescope.errors import DataError
 from caescope.images import parse_images
+from caescope.model.precision import to_unit
 from caescope.parallel import blocks_of, map_in_order
 
 ROOM_FOR_IMAGES = 0.5  # of a GPU's free memory; the rest is for batches
@@ -140,8 +141,3 @@ Pairs = ImagePairs | StreamedPairs
 def _take(images: torch.Tensor, rows: slice, order: torch.Tensor | None, device: torch.device):
     batch = images[rows] if order is None else images.index_select(0, order[rows])
     return to_unit(batch.to(device))
-
-
-def to_unit(batch: torch.Tensor, numbers: torch.dtype = torch.float32) -> torch.Tensor:
-    """Return images of uint8, or floats in [0, 1], as such floats."""
-    return batch.to(numbers) / 255 if batch.dtype == torch.uint8 else batch.to(numbers)

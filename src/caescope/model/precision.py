@@ -24,3 +24,8 @@ def _is_fast_in_bfloat16(device: torch.device) -> bool:
         has = torch.cpu.get_capabilities()
         return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     return False
+
+
+def to_unit(images: torch.Tensor) -> torch.Tensor:
+    """Return images of uint8, or floats in [0, 1], as floats in [0, 1]."""
+    return images / 255 if images.dtype == torch.uint8 else images

@@ -101,9 +101,9 @@ class PartEncoder(JobActor):
 
     @cached_property
     def _cae(self) -> CAE:
-        how = {"device": self._job.device, "predict_precision": self._job.precision}
-        cae = CAE(**self._job.options.as_dict(), seed=0, **how)
-        cae.model.set_weights(self._job.weights)
+        job = self._job
+        cae = CAE(**job.options.as_dict(), seed=0, device=job.device, predict_precision=job.precision)
+        cae.model.set_weights(job.weights)
         return cae
 
     @cached_property
