@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 collect_ignore = ["faults.py", "fuzzed.py", "fuzzing.py"]  # programs of their own, which tests start
 
@@ -55,6 +57,18 @@ def small_mnist(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, but one pixel is written for each: drawing them is most of what a small run takes."""
+
+    def save(_figure, path, dpi: int = 110) -> Path:
+        plt.close("all")
+        Image.new("L", (1, 1)).save(path, "PNG", dpi=(dpi, dpi))
+        return Path(path)
+
+    monkeypatch.setattr("caescope.plots.save_figure", save)
+
+
+@pytest.fixture
 def ctrl_c():
     """Ctrl-C interrupts, also where the tests run in the background, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,6 +85,6 @@ def in_either_process(request, monkeypatch):
 
 
 def pytest_collection_modifyitems(items):
-    """Let files that train for long come first, so that no process is left with them at the end."""
+    """Let files that take minutes come first, so that no process is left with them at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

@@ -41,6 +41,7 @@ CALM = {**os.environ, "OMP_NUM_THREADS": "1"}
 TALK = {"capture_output": True, "text": True, "env": CALM, "timeout": 240}
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning"),  # of Ray, by Ray
     pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray"),  # not imported before it is told things
 ]
@@ -49,7 +50,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster():
     """A cluster of this machine that several tests share; `connected` uses what is there."""
+    heard_by = signal.getsignal(signal.SIGTERM)
     with connected(TWO) as ray:
+        assert signal.getsignal(signal.SIGTERM) == heard_by
         modules = [sys.modules[name] for name in (Hooked.__module__, __name__)]
         for module in modules:  # workers cannot import them
             ray.cloudpickle.register_pickle_by_value(module)
@@ -69,6 +72,17 @@ def new() -> CAE:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_cluster_for_clients_that_does_not_answer_is_said_at_once():  # before there is a cluster
+    address = f"ray://127.0.0.1:{free_port()}"
+    with (
+        pytest.raises(
+            OptionError, match=f"must be that of a Ray cluster that answers. Received {address}: C"
+        ),
+        connected(Workers(2, address=address)),
+    ):
+        pass
 
 
 def test_other_versions_are_refused(cluster, monkeypatch):
@@ -286,10 +300,10 @@ def test_a_cluster_elsewhere_is_used_by_its_address(tmp_path):
     with running_cluster() as (address, client):
         said = subprocess.run(command("doctor", "--json", "--address", address), **TALK)
         assert json.loads(said.stdout)["cluster"].startswith(f"{address}, 1 machine, free 2 of 2 processors")
-        how = ("--epochs", "1", "--workers", "2", "--address", client, "--json")
+        how = ("--epochs", "1", "--workers", "1", "--address", client, "--json")
         said = subprocess.run(command("fit", "digits", "--out", tmp_path / "model", *how), **TALK)
         assert said.returncode == 0, said.stderr
-        how = ("--out", tmp_path / "z.parquet", "--workers", "2", "--address", client, "--json")
+        how = ("--out", tmp_path / "z.parquet", "--workers", "1", "--address", client, "--json")
         said = subprocess.run(command("encode", tmp_path / "model", "digits", *how), **TALK)
         assert said.returncode == 0, said.stderr
     assert json.loads(said.stdout) == {"latents": str(tmp_path / "z.parquet")}
@@ -329,9 +343,8 @@ def answers(port: int) -> bool:
         return found.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.parametrize("address", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
-def test_a_cluster_that_does_not_answer_is_said_at_once(address, tmp_path):
-    asked = address.format(free_port())
+def test_a_cluster_that_does_not_answer_is_said_at_once(tmp_path):
+    asked = f"127.0.0.1:{free_port()}"
     how = ("--workers", "2", "--address", asked)
     said = subprocess.run(command("fit", "digits", "--out", tmp_path / "model", "--quiet", *how), **TALK)
     assert said.returncode == 1

@@ -10,6 +10,19 @@ NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
 @contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Put back, in the main thread, who hears Ctrl-C and SIGTERM, whatever a library sets inside."""
+    handlers = {number: signal.getsignal(number) for number in NAMES}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if handler is not None:  # one that Python did not set
+                    signal.signal(number, handler)
+
+
+@contextmanager
 def listening(hear: Callable[[int], None]) -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM call ``hear`` with its number; later ones do what they did before.
 

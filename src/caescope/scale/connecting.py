@@ -12,6 +12,7 @@ from caescope.errors import OptionError
 from caescope.parallel import count_cores
 from caescope.scale.versions import demand_same_versions
 from caescope.scale.workers import Workers, missing_ray, parse_address
+from caescope.signals import kept_handlers
 
 SECONDS_TO_ANSWER = 10.0  # that a cluster has; Ray itself would wait for minutes
 QUIET = {
@@ -39,7 +40,8 @@ def connected(workers: Workers) -> Iterator[Any]:
     ray = import_ray()
     is_ours = not ray.is_initialized()
     if is_ours:
-        _connect(ray, workers)
+        with kept_handlers():  # Ray would hear SIGTERM for ever; its processes end with this one anyway
+            _connect(ray, workers)
     try:
         demand_same_versions(ray)
         demand_resources(ray, workers)
