@@ -55,5 +55,9 @@ def test_asking_for_help_imports_nothing_but_the_parser_of_arguments(command, of
     assert imported - {"colorama"} == {"caescope", "click"}  # click needs colorama on Windows
 
 
+def test_a_worker_that_encodes_imports_nothing_that_judges():
+    assert not {"sklearn", "pandas", "matplotlib"} & packages_after("import caescope.scale.encoding")
+
+
 def test_what_is_heavy_would_be_seen():
     assert {"numpy", "caescope"} <= packages_after("import caescope; caescope.metrics")

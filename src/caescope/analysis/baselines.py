@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from caescope.errors import DataError
 from caescope.images import parse_images, to_float
@@ -78,6 +77,10 @@ class PixelPCA:
         DataError
             If the images cannot be used (see `caescope.images.parse_images`).
         """
+        from sklearn.decomposition import (
+            PCA,
+        )  # here, since it takes seconds, and encoding needs colours alone
+
         images = parse_images(images)
         if len(images) < 2:
             raise DataError("PCA needs at least 2 images", f"{len(images)}", "Add images.")
