@@ -1,7 +1,7 @@
 """Runs jobs that write while the disk fails, or the process dies, at every call that changes the disk.
 
-With ``faults.c``, compiled, in LD_PRELOAD, ``python tests/faults.py JOB FOLDER ENOSPC,EIO 1`` prints a JSON
-line for each trial: what was to happen at which call, how the process ended, what it said, and whether the
+With ``faults.c``, compiled, in LD_PRELOAD, ``python tests/faults.py FOLDER JOB...`` prints a JSON line for
+each trial: which job, what was to happen at which call, how the process ended, what it said, and whether the
 output is the old or the new one.
 """
 
@@ -33,11 +33,17 @@ class Job(NamedTuple):
         Make the old output, and the new one in its place.
     content : callable of a folder
         What a reader finds there; equal for equal outputs.
+    fewest : int
+        How many calls there are at least.
+    every : int
+        At every so many calls each fault is tried; each call with one of those of the disk.
     """
 
     before: Callable[[Path], object]
     after: Callable[[Path], object]
     content: Callable[[Path], object]
+    fewest: int
+    every: int = 3
 
 
 def new_cae(seed: int):
@@ -185,26 +191,29 @@ def nothing(_folder: Path) -> None:
 
 
 JOBS = {
-    "model": Job(nothing, lambda f: new_cae(1).save(f / "model"), lambda f: load(f / "model")),
+    "model": Job(nothing, lambda f: new_cae(1).save(f / "model"), lambda f: load(f / "model"), 20),
     "model again": Job(
         lambda f: new_cae(1).save(f / "model"),
         lambda f: new_cae(2).save(f / "model"),
         lambda f: load(f / "model"),
+        25,
+        every=1,
     ),
-    "checkpoint": Job(lambda f: train(f, 1), lambda f: train(f, 2), position),
-    "latents": Job(lambda f: encode(f, 1), lambda f: encode(f, 2), latents),
-    "first latents": Job(nothing, lambda f: encode(f, 2), latents),
-    "metrics": Job(lambda f: record(f, 1), lambda f: record(f, 2), metrics),
-    "report": Job(report, report_again, page),
-    "run": Job(nothing, lambda f: stage(f, 1), tree),
-    "run again": Job(lambda f: stage(f, 1), lambda f: stage(f, 2), tree),
+    "checkpoint": Job(lambda f: train(f, 1), lambda f: train(f, 2), position, 4, every=1),
+    "latents": Job(lambda f: encode(f, 1), lambda f: encode(f, 2), latents, 20),
+    "first latents": Job(nothing, lambda f: encode(f, 2), latents, 20),
+    "metrics": Job(lambda f: record(f, 1), lambda f: record(f, 2), metrics, 8),
+    "report": Job(report, report_again, page, 4),
+    "run": Job(nothing, lambda f: stage(f, 1), tree, 60),
+    "run again": Job(lambda f: stage(f, 1), lambda f: stage(f, 2), tree, 60),
 }
 
 
-def try_all(job: Job, folder: Path, faults: dict[str, int], every: int) -> None:
-    """Print what becomes of the job when every so many calls go wrong; the first with the first fault."""
+def try_all(name: str, folder: Path) -> None:
+    """Print what becomes of a job when every so many calls go wrong; the first with the first fault."""
+    job = JOBS[name]
     first = folder / "first"
-    first.mkdir()
+    first.mkdir(parents=True)
     job.before(first)  # here, so that the processes need not import and set up what this one has
     job.after(first)
     old = prepared(job, folder / "old")
@@ -215,18 +224,17 @@ def try_all(job: Job, folder: Path, faults: dict[str, int], every: int) -> None:
     calls, becomes = answer["calls"], job.content(new)
     assert becomes != was
     assert 0 < calls < MOST_CALLS
-    for start, (name, code) in enumerate(faults.items(), 1):
-        for at in range(start, calls + 1, every):
-            place = shutil.copytree(old, folder / f"{name}-{at}")
+    for start, (fault, code) in enumerate(FAULTS.items()):
+        for at in range(start % 3 + 1, calls + 1, job.every):
+            place = shutil.copytree(old, folder / f"{fault}-{at}")
             answer = run_child(job, place, at, code)
             found = job.content(place)
             answer["found"] = "old" if found == was else "new" if found == becomes else "neither"
-            if name == "kill":  # what it leaves is in nobody's way
+            if fault == "kill":  # what it leaves is in nobody's way
                 again = run_child(job, place, MOST_CALLS + 1, 0)
                 answer["again"] = again["ended"] == "well" and job.content(place) == becomes
-            print(
-                json.dumps({"fault": name, "at": at, "of": calls, "folder": str(place), **answer}), flush=True
-            )
+            trial = {"job": name, "fault": fault, "at": at, "of": calls, "folder": str(place)}
+            print(json.dumps(trial | answer), flush=True)
             shutil.rmtree(place)
 
 
@@ -291,5 +299,7 @@ if __name__ == "__main__":
     import caescope.plots  # once, before all the processes  # noqa: F401
 
     torch.set_num_threads(1)
-    name, place, chosen, step = sys.argv[1:]
-    try_all(JOBS[name], Path(place), {fault: FAULTS[fault] for fault in chosen.split(",")}, int(step))
+    sys.frozen = True  # files are read by no process of their own, which would take ten times as long
+    place, *names = sys.argv[1:]
+    for job_name in names or JOBS:
+        try_all(job_name, Path(place, job_name))

@@ -39,6 +39,8 @@ from caescope.storage import find_place
 from caescope.table import LatentTable, read_latents
 from parted import FEATURES, write_whole
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 OPTIONS = {"map": "pca", "clusters": 5, "stability": 0, "verbose": 0}
 SAMPLED = 400
 

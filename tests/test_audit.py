@@ -10,6 +10,8 @@ import pytest
 from caescope.errors import CaescopeError, DataError, FileFormatError, OptionError
 from caescope.pipeline import analyze, run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EVIL = "<script>alert('a, \"b\"')</script>"
 
 

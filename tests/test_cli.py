@@ -11,6 +11,8 @@ from caescope import CAE
 from caescope.cli import main
 from caescope.table import read_latents
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def call(*arguments, code=0):
     """Run a command as the shell would; return its standard output and error."""
@@ -67,7 +69,8 @@ def test_run_prints_a_table_or_json(source, tmp_path):
 
 def test_a_recipe_chooses_what_is_not_given(tmp_path):
     options = ["--recipe", "best", "--epochs", 1, "--latent-features", 3, "--refine", 4, "--stability", 0]
-    out, _ = call("run", "digits", "--out", tmp_path / "run", "--clusters", 4, "--json", *options)
+    options += ["--map", "pca", "--clusters", 4]
+    out, _ = call("run", "digits", "--out", tmp_path / "run", "--json", *options)
     assert json.loads(out)["metrics"]["refinement"]["k"] == 4
     model = CAE(path=tmp_path / "run" / "model", load=True).options
     assert (model.objective, model.architecture, model.latent_features) == ("invariant", "plain", 3)

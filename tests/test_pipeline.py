@@ -187,17 +187,6 @@ def test_progress_goes_to_standard_error_alone(drawn, tmp_path, capsys):
         assert stage in err
 
 
-@pytest.mark.parametrize("method", ["pca", "umap", "pacmap"])
-def test_other_maps(drawn, tmp_path, method):
-    if method != "pca":
-        pytest.importorskip(method)
-    made = run(drawn[0], tmp_path / "run", labels=drawn[1], map=method, stability=0, **QUICK)
-    found = made.metrics["projection"]["map"]
-    assert (found["method"], found["fitted"], "perplexity" in found) == (method, 120, False)
-    assert 0.5 < found["trustworthiness"] <= 1
-    assert "stability" not in made.metrics
-
-
 def test_fit_and_encode_give_what_run_gives(drawn, tmp_path):
     first = read_latents(run(drawn[0], tmp_path / "run", **QUICK).path / "latents.parquet")
     cae = fit(drawn[0], tmp_path / "model", **QUICK)

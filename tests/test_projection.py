@@ -29,6 +29,7 @@ from caescope.analysis.projection import (
     make_projection,
 )
 from caescope.errors import DataError, MissingDependencyError, OptionError
+from caescope.pipeline import run
 
 METHODS = pytest.mark.parametrize("method", PROJECTIONS)
 
@@ -327,6 +328,23 @@ def test_neighbours_are_exact_unless_there_are_too_many(monkeypatch, rng, too_ma
     monkeypatch.setattr(openTSNE, "TSNE", Watched)
     TSNEMap(perplexity=5).fit_transform(rng.random((50, 4)))
     assert asked == [expected]
+
+
+@METHODS
+def test_a_run_is_drawn_by_the_map_asked_for(method, rng, tmp_path, undrawn):  # here, where they are compiled
+    options = {
+        "epochs": 2,
+        "latent_features": 4,
+        "filters": (4,),
+        "clusters": 5,
+        "stability": 0,
+        "verbose": 0,
+    }
+    made = run(rng.random((150, 8, 8)), tmp_path / "run", map=method, device="cpu", **options)
+    found = made.metrics["projection"]["map"]
+    assert (found["method"], found["fitted"], "perplexity" in found) == (method, 120, method == "tsne")
+    assert 0.5 < found["trustworthiness"] <= 1
+    assert "stability" not in made.metrics
 
 
 @pytest.mark.parametrize("method", ["umap", "pacmap"])

@@ -12,6 +12,8 @@ from caescope.pipeline import fit, run
 from caescope.recipes import best
 from caescope.run_options import parse_run_options
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PINK, BLUE_SKY = (230, 150, 200), (120, 170, 230)
 
 
@@ -98,6 +100,7 @@ def test_a_run_by_recipe_writes_what_was_chosen_and_why(tmp_path, rng):
     images = rng.random((60, 8, 8, 1), dtype=np.float32)
     labels = np.repeat(["a", "b", "c"], 20)
     given = {"recipe": "best", "epochs": 2, "latent_features": 3, "clusters": 3, "stability": 0, "verbose": 0}
+    given |= {"map": "pca"}
     result = run(images, tmp_path / "run", labels=labels, refine=3, **given)
     options, chosen = result.facts["options"], result.facts["chosen"]
     assert options["objective"] == "invariant"

@@ -20,6 +20,8 @@ from caescope.slide_jobs import export, tile
 from caescope.source_options import SourceOptions
 from caescope.table import LatentTable, read_latents
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 QUICK = {"epochs": 2, "latent_features": 3, "filters": (4,), "clusters": 3, "stability": 0, "map": "pca"}
 QUICK |= {"verbose": 0, "device": "cpu"}
 TILES = {"tile_size": 16, "tissue_rule": "none"}
