@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,15 +11,13 @@ NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 @contextmanager
 def kept_handlers() -> Iterator[None]:
-    """Put back, in the main thread, who hears Ctrl-C and SIGTERM, whatever a library sets inside."""
-    handlers = {number: signal.getsignal(number) for number in NAMES}
+    """Put back who hears Ctrl-C and SIGTERM, whatever a library sets inside; only the main thread can."""
+    before = _handlers()
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                if handler is not None:  # one that Python did not set
-                    signal.signal(number, handler)
+        if _is_main_thread():
+            _set(before)
 
 
 @contextmanager
@@ -28,23 +26,32 @@ def listening(hear: Callable[[int], None]) -> Iterator[None]:
 
     One that is ignored, as Ctrl-C is in the background, stays so. Only the main thread hears signals.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_main_thread():
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in NAMES}
-    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
+    before = {number: handler for number, handler in _handlers().items() if handler != signal.SIG_IGN}
 
     def note(number: int, _frame: Any) -> None:
-        put_back()
+        _set(before)
         hear(number)
 
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in before:
-        signal.signal(number, note)
+    _set(dict.fromkeys(before, note))
     try:
         yield
     finally:
-        put_back()
+        _set(before)
+
+
+def _handlers() -> dict[int, Any]:
+    """Return who hears each signal, but for those whom Python did not set and so cannot set again."""
+    found = {number: signal.getsignal(number) for number in NAMES}
+    return {number: handler for number, handler in found.items() if handler is not None}
+
+
+def _set(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
