@@ -36,7 +36,7 @@ class Job(NamedTuple):
     fewest : int
         How many calls there are at least.
     every : int
-        At every so many calls each fault is tried; each call with one of those of the disk.
+        At every so many calls each fault is tried, those of the disk beginning one call after another.
     """
 
     before: Callable[[Path], object]
@@ -210,7 +210,7 @@ JOBS = {
 
 
 def try_all(name: str, folder: Path) -> None:
-    """Print what becomes of a job when every so many calls go wrong; the first with the first fault."""
+    """Print what becomes of a job when every so many calls go wrong, one at a time."""
     job = JOBS[name]
     first = folder / "first"
     first.mkdir(parents=True)
@@ -225,7 +225,7 @@ def try_all(name: str, folder: Path) -> None:
     assert becomes != was
     assert 0 < calls < MOST_CALLS
     for start, (fault, code) in enumerate(FAULTS.items()):
-        for at in range(start % 3 + 1, calls + 1, job.every):
+        for at in range(1 + start % job.every, calls + 1, job.every):
             place = shutil.copytree(old, folder / f"{fault}-{at}")
             answer = run_child(job, place, at, code)
             found = job.content(place)

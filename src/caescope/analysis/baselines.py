@@ -77,9 +77,7 @@ class PixelPCA:
         DataError
             If the images cannot be used (see `caescope.images.parse_images`).
         """
-        from sklearn.decomposition import (
-            PCA,
-        )  # here, since it takes seconds, and encoding needs colours alone
+        from sklearn.decomposition import PCA  # takes seconds, and whoever encodes needs colours alone
 
         images = parse_images(images)
         if len(images) < 2:
