@@ -58,7 +58,10 @@ def small_mnist(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Figures are made, but one pixel is written for each: drawing them is most of what a small run takes."""
+    """Figures are made, but one pixel is written for each: drawing them is most of what a small run takes.
+
+    For tests of numbers and words alone: odd data, odd names and slides must be seen to be drawn.
+    """
 
     def save(_figure, path, dpi: int = 110) -> Path:
         plt.close("all")

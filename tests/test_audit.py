@@ -10,8 +10,6 @@ import pytest
 from caescope.errors import CaescopeError, DataError, FileFormatError, OptionError
 from caescope.pipeline import analyze, run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 EVIL = "<script>alert('a, \"b\"')</script>"
 
 

@@ -18,8 +18,6 @@ from caescope.errors import DataError
 from caescope.pipeline import analyze, run
 from caescope.plots import plot_group_clusters
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 EVIL = "<script>alert('&')</script>"
 
 

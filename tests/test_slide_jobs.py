@@ -20,8 +20,6 @@ from caescope.slide_jobs import export, tile
 from caescope.source_options import SourceOptions
 from caescope.table import LatentTable, read_latents
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 QUICK = {"epochs": 2, "latent_features": 3, "filters": (4,), "clusters": 3, "stability": 0, "map": "pca"}
 QUICK |= {"verbose": 0, "device": "cpu"}
 TILES = {"tile_size": 16, "tissue_rule": "none"}
@@ -136,6 +134,7 @@ def test_exports_of_a_run(made, tmp_path):
         export(made.path, tmp_path / "x", "svg")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_damaged_slide_is_left_out_where_that_is_allowed(study, tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
@@ -174,6 +173,7 @@ def test_mixed_sizes_are_brought_to_one(photos, tmp_path):
     assert len(read_latents(tmp_path / "z.parquet")) == 40
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_unreadable_images_are_listed_or_left_out(photos, tmp_path):
     for name in ("a/03.png", "b/30.png"):
         (photos / name).write_bytes(b"not a picture")
@@ -190,6 +190,7 @@ def test_unreadable_images_are_listed_or_left_out(photos, tmp_path):
     assert (again.path / "figures" / "samples.png").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_collection_that_is_streamed_gives_the_same_run(photos, tmp_path, monkeypatch):
     in_memory = run(photos, tmp_path / "a", resize=8, **QUICK)
     monkeypatch.setattr("caescope.source_options.IN_MEMORY", 0)

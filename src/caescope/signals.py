@@ -16,7 +16,7 @@ def kept_handlers() -> Iterator[None]:
     try:
         yield
     finally:
-        if _is_main_thread():
+        if is_main_thread():
             _set(before)
 
 
@@ -26,7 +26,7 @@ def listening(hear: Callable[[int], None]) -> Iterator[None]:
 
     One that is ignored, as Ctrl-C is in the background, stays so. Only the main thread hears signals.
     """
-    if not _is_main_thread():
+    if not is_main_thread():
         yield
         return
     before = {number: handler for number, handler in _handlers().items() if handler != signal.SIG_IGN}
@@ -53,5 +53,6 @@ def _set(handlers: Mapping[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _is_main_thread() -> bool:
+def is_main_thread() -> bool:
+    """Tell whether this thread is the one that hears signals."""
     return threading.current_thread() is threading.main_thread()

@@ -1,9 +1,10 @@
 """Commands that are asked to stop: by Ctrl-C or SIGTERM, they clean up, and leave with a clear line."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from caescope.signals import is_main_thread, kept_handlers
 
 
 class Terminated(KeyboardInterrupt):
@@ -15,18 +16,16 @@ class Terminated(KeyboardInterrupt):
 @contextmanager
 def terminable() -> Iterator[None]:
     """Let SIGTERM raise `Terminated` inside, as Ctrl-C raises KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield
         return
 
     def terminate(_number, _frame):
         raise Terminated("Stopped by SIGTERM.")
 
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
+    with kept_handlers():
+        signal.signal(signal.SIGTERM, terminate)
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def describe_stop(stop: KeyboardInterrupt) -> str:
