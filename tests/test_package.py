@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import caescope
@@ -61,3 +63,16 @@ def test_a_worker_that_encodes_imports_nothing_that_judges():
 
 def test_what_is_heavy_would_be_seen():
     assert {"numpy", "caescope"} <= packages_after("import caescope; caescope.metrics")
+
+
+def test_a_reader_of_tables_does_not_import_pandas(tmp_path):
+    """Arrow would do so for a value that Python made, and that takes longer than to read most tables."""
+    pq.write_table(pa.table({"path": ["a"], "n": [1]}), tmp_path / "a.parquet")
+    code = (
+        "import io, sys; from caescope import isolation, parquet_tables as tables\n"
+        f"sys.argv[1:] = [{str(tmp_path / 'a.parquet')!r}, tables.CELLS]\n"
+        "answer = io.BytesIO()\n"
+        "isolation.limit, isolation.answer_with = lambda *_: None, lambda send: send(answer)\n"
+        "tables.main(); assert answer.getvalue()[:1] == tables.ANSWERED"
+    )
+    assert "pandas" not in packages_after(code)

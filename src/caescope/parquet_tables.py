@@ -99,8 +99,10 @@ def _send(table: pa.Table, path: str, answer: IO[bytes]) -> None:
 
 def _get_ready() -> None:
     """Let Python and Arrow load what reading needs, as long as files can be opened."""
+    one_text = [None, pa.py_buffer(bytes((0, 0, 0, 0, 1, 0, 0, 0))), pa.py_buffer(b"b")]
+    column = pa.Array.from_buffers(pa.string(), 1, one_text)  # of Python's own texts pandas would make it
     content = io.BytesIO()
-    pq.write_table(pa.table({"a": ["b"]}), content)
+    pq.write_table(pa.Table.from_arrays([column], names=["a"]), content)
     with pq.ParquetFile(io.BytesIO(content.getvalue())) as file:
         pa.ipc.new_stream(io.BytesIO(), file.read(use_threads=False).schema).close()
     isolation.get_ready()
