@@ -15,6 +15,7 @@ from caescope.recipes import parse_recipe
 
 OVERLAY = ("cluster", "error")
 FEWEST_EPOCHS = 5
+FEWEST_PATIENCE = 10
 FEWEST_STEPS = {"small": 5000, "large": 2000}  # fewer, and PCA rebuilds small images better
 # What `caescope.model.options.Options` is made of beside the images' shape
 NETWORK = tuple(field.name for field in fields(Options) if field.name != "input_shape")
@@ -26,7 +27,9 @@ class RunOptions:
 
     ``filters=None`` means (8, 16), and (8, 16, 32) for images of at least 64 pixels on their shorter side.
     ``epochs=None`` means 5, or on a small collection as many as make 5,000 steps (2,000 for images
-    that large).
+    that large); training then ends before, with its best weights, when validation images have not been
+    rebuilt better for ``patience`` epochs, by default a tenth of them and at least 10. Where epochs are
+    given, it does so only if patience is, too.
     ``map`` and those after it are `caescope.analysis.subject.JudgingOptions`, but for ``group``, the name of
     the column whose values (slides, patients) are never divided between train and test images;
     ``confounders``, the columns to look for in the latents, or None for all; ``overlay``, the columns of
@@ -51,6 +54,7 @@ class RunOptions:
     views: Any = None
     learning_rate: float | None = None
     epochs: int | None = None
+    patience: int | None = None
     batch_size: int = BATCH_SIZE
     seed: int = 0
     device: str = "auto"
@@ -98,10 +102,13 @@ class RunOptions:
         steps = -(-n_images // self.batch_size)
         large = is_large(image_shape)
         fewest = FEWEST_STEPS["large" if large else "small"]
+        epochs = self.epochs or max(FEWEST_EPOCHS, -(-fewest // steps))
+        patience = None if self.epochs else max(FEWEST_PATIENCE, epochs // 10)
         return replace(
             self,
             filters=self.filters or ((8, 16, 32) if large else (8, 16)),
-            epochs=self.epochs or max(FEWEST_EPOCHS, -(-fewest // steps)),
+            epochs=epochs,
+            patience=self.patience or patience,
             precision=parse_precision(self.precision, parse_device(self.device)),
         )
 
@@ -123,8 +130,9 @@ def parse_run_options(options: dict[str, Any]) -> RunOptions:
     parsed = RunOptions(**options)
     for name in ("batch_size", "models"):
         parse_integer(getattr(parsed, name), name)
-    if parsed.epochs is not None:
-        parse_integer(parsed.epochs, "epochs")
+    for name in ("epochs", "patience"):
+        if getattr(parsed, name) is not None:
+            parse_integer(getattr(parsed, name), name)
     if parsed.refine not in (None, "auto"):
         parse_integer(parsed.refine, "refine", 2)
     parse_recipe(parsed.recipe)

@@ -12,7 +12,7 @@ from caescope.analysis.gathering import compare_gathering
 from caescope.analysis.judging import map_and_cluster
 from caescope.analysis.latents import flatten_latents
 from caescope.cae import CAE
-from caescope.callbacks import Checkpoint, History, Progress, TensorBoard
+from caescope.callbacks import Callback, Checkpoint, EarlyStopping, History, Progress, TensorBoard
 from caescope.data import ArraySource
 from caescope.data.opening import Source
 from caescope.data.subset import Subset
@@ -54,7 +54,7 @@ def train(
     """
     training, validation = (part_of(images, name) for name in ("train", "validation"))
     assert options.epochs is not None  # filled in by resolve
-    shown, callbacks = _shown(verbose), []
+    shown, callbacks = _shown(verbose), _stopping(options)
     if log_dir is not None:
         often = max(1, options.epochs // 10)
         callbacks += [TensorBoard(log_dir, histogram_freq=often, write_images=True, write_grads=True)]
@@ -65,8 +65,22 @@ def train(
     by = f" by {workers.number} workers" if workers else ""
     with stages.stage("train", f"{options.epochs} epochs of {len(training):,} images{by}", spin=False):
         if workers:
-            return fit_with(workers, cae, training, shown=shown, callbacks=callbacks, **how)
-        return cae.model.fit(training, verbose=0, callbacks=[*shown, *callbacks], **how)
+            history = fit_with(workers, cae, training, shown=shown, callbacks=callbacks, **how)
+        else:
+            history = cae.model.fit(training, verbose=0, callbacks=[*shown, *callbacks], **how)
+    if len(history.epoch) < options.epochs:
+        best = 1 + int(np.argmin(history.history["val_loss"]))
+        stages.say(
+            f"train: ended after {len(history.epoch)} epochs, with the weights of epoch {best}, the best"
+        )
+    return history
+
+
+def _stopping(options: RunOptions) -> list[Callback]:
+    """Return what ends a training that learns its images by heart, where the options allow for it."""
+    if options.patience is None:
+        return []
+    return [EarlyStopping(patience=options.patience, restore_best_weights=True)]
 
 
 def gather(
@@ -138,17 +152,21 @@ def other_models(images: Source, options: RunOptions, stages: Stages, checkpoint
 
     Each is of shape (n_train,), int32; there is one for each model that the options ask for beyond the first.
     """
-    training, found = part_of(images, "train"), []
+    training, validation = (part_of(images, name) for name in ("train", "validation"))
+    found = []
     for i in range(1, options.models):
         again = replace(options, seed=options.seed + i)
         with stages.stage(f"model {i + 1}", f"trained, mapped and clustered with seed {again.seed}"):
             cae = again.new_cae(images.shape)
             assert again.epochs is not None  # filled in by resolve
+            stopping = _stopping(again)
             cae.model.fit(
                 training,
                 batch_size=again.batch_size,
                 epochs=again.epochs,
                 verbose=0,
+                callbacks=stopping,
+                validation_data=validation if stopping else None,
                 checkpoint=checkpoint / f"model-{i + 1}",
             )
             if again.refine:

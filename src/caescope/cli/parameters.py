@@ -170,6 +170,12 @@ training_options = _group(
     click.option(
         "--epochs", type=int, help="Times that every image is seen.  [default: 5, more on small collections]"
     ),
+    click.option(
+        "--patience",
+        type=int,
+        help="Epochs to wait for a lower val_loss before training ends with its best weights.  "
+        "[default: a tenth of the epochs, where they are not given]",
+    ),
     click.option("--batch-size", type=int, default=128, show_default=True, help="Images for each step."),
     click.option(
         "--precision",
