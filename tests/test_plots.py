@@ -217,6 +217,12 @@ def test_loss_starts_at_epoch_1_and_names_its_lines():
     assert all(tick == round(tick) for tick in ax.get_xticks())
 
 
+def test_the_epoch_whose_weights_were_kept_is_marked():
+    ax = plots.plot_loss({"loss": [0.5, 0.2, 0.1], "val_loss": [0.4, 0.3, 0.35]}, kept=2)
+    assert ax.lines[-1].get_xdata() == [2, 2]
+    assert "kept: epoch 2" in names_on(ax)
+
+
 @pytest.mark.parametrize("n_epochs", [1, 2, 7, 300])
 def test_epochs_are_whole_numbers(n_epochs):
     ax = plots.plot_loss({"loss": np.linspace(1, 0, n_epochs)})

@@ -293,11 +293,13 @@ def test_a_baseline_that_knows_more_is_a_warning():
     }
     metrics = {"probe": {"knn": scored(0.6, 0.55, 0.65), "baselines": baselines}}
     assert summarise(metrics)[4] == (
-        "Warning: brightness and colour alone tells the labels apart better than these latents do, so they "
-        "are not worth using yet."
+        "Warning: the labels are told apart better by brightness and colour alone than by these latents, "
+        "which are not worth using yet."
     )
     baselines["pca"]["knn"] = scored(0.8, 0.75, 0.85)
-    assert "brightness and colour alone and plain PCA of the pixels tell the labels" in summarise(metrics)[4]
+    assert (
+        "better by brightness and colour alone and plain PCA of the pixels than by" in summarise(metrics)[4]
+    )
     metrics["probe"]["knn"] = scored(0.95, 0.93, 0.96)
     assert summarise(metrics)[4].startswith("Nothing alarming")
 

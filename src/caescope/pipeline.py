@@ -35,7 +35,7 @@ from caescope.scale.encoding import encode_with
 from caescope.scale.workers import parse_workers
 from caescope.source_options import keep_small, parse_source_options, split_options
 from caescope.staging import CHECKPOINT, OutputFolder
-from caescope.steps import choose_options, gather, gather_only, other_models, part_of, train
+from caescope.steps import choose_options, gather, gather_only, kept_epoch, other_models, part_of, train
 from caescope.storage import is_remote, path_or_url
 
 __all__ = ["analyze", "encode", "fit", "run"]
@@ -126,7 +126,8 @@ def run(
         cae.save(partial / "model")
         table, quality = encode_images(cae, images, stages)
         metrics["reconstruction"] = summarise_quality(quality, images.split, groups, parsed.seed)
-        draw_reconstruction(figures_of(partial), cae, images, history, table)
+        kept = kept_epoch(history, parsed)
+        draw_reconstruction(figures_of(partial), cae, images, history, kept, table)
         others = other_models(images, parsed, stages, checkpoint)
         material = Material(images, cae, others, facts["split"], opened)
         keep_notes(folder.path, partial)

@@ -68,12 +68,18 @@ def train(
             history = fit_with(workers, cae, training, shown=shown, callbacks=callbacks, **how)
         else:
             history = cae.model.fit(training, verbose=0, callbacks=[*shown, *callbacks], **how)
-    if len(history.epoch) < options.epochs:
-        best = 1 + int(np.argmin(history.history["val_loss"]))
+    if kept := kept_epoch(history, options):
         stages.say(
-            f"train: ended after {len(history.epoch)} epochs, with the weights of epoch {best}, the best"
+            f"train: ended after {len(history.epoch)} epochs, with the weights of epoch {kept}, the best"
         )
     return history
+
+
+def kept_epoch(history: History, options: RunOptions) -> int | None:
+    """Return the epoch, counted from 1, that a training ended with the weights of, unless it is the last."""
+    errors = history.history["val_loss"]
+    best = 1 + int(np.argmin(errors))
+    return None if options.patience is None or best == len(errors) else best
 
 
 def _stopping(options: RunOptions) -> list[Callback]:

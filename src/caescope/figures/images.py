@@ -21,7 +21,9 @@ CARD_COLUMNS, CARD_ROWS = 9, 5
 N_PAIRS, N_EXTREMES = 6, 3
 
 
-def draw_reconstruction(folder: Path, cae: CAE, source: Source, history, table: LatentTable) -> None:
+def draw_reconstruction(
+    folder: Path, cae: CAE, source: Source, history, kept: int | None, table: LatentTable
+) -> None:
     """Draw the loss of each epoch, images above their reconstructions, and how the errors are spread."""
     assert table.errors is not None
     assert table.split is not None
@@ -31,7 +33,7 @@ def draw_reconstruction(folder: Path, cae: CAE, source: Source, history, table: 
     names = None if table.labels is None else shown_labels(table.labels[shown])
     options = {"N": len(images), "size": 1.5, "shuffle": False, "labels": names}
     save_png(folder, "pairs", plots.plot_paired_imgs(images, cae.model.predict(images), **options))
-    save_png(folder, "loss", plots.plot_loss(history))
+    save_png(folder, "loss", plots.plot_loss(history, kept=kept))
     errors = {name: table.errors[table.split == name] for name in SPLITS if name in table.split}
     save_png(folder, "errors", plots.plot_errors(errors))
     extremes = {name: test[rows] for name, rows in pick_extremes(table.errors[test], N_EXTREMES).items()}

@@ -27,7 +27,7 @@ ALIKE = {RECONSTRUCTION: "training", "val_loss": "validation"}  # where the loss
 
 
 @styled
-def plot_loss(history, ax: Axes | None = None) -> Axes:
+def plot_loss(history, ax: Axes | None = None, *, kept: int | None = None) -> Axes:
     """Draw the loss of each epoch, for training and validation images.
 
     Parameters
@@ -39,6 +39,8 @@ def plot_loss(history, ax: Axes | None = None) -> Axes:
         measures the same.
     ax : matplotlib.axes.Axes, optional
         Where to draw; None makes a new figure.
+    kept : int, optional
+        The epoch, counted from 1, whose weights the training ended with; it is marked.
 
     Returns
     -------
@@ -60,6 +62,10 @@ def plot_loss(history, ax: Axes | None = None) -> Axes:
     for (name, values), color in zip(losses.items(), _loss_colors(len(losses)), strict=True):
         marker = "o" if len(values) <= 40 else None
         ax.plot(np.arange(1, len(values) + 1), values, color=color, marker=marker, markersize=4, label=name)
+    if kept is not None:
+        ax.axvline(kept, color="0.5", linestyle=":", label="_kept")
+        where = {"xy": (kept, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        ax.annotate(f"kept: epoch {kept}", xytext=(-4, -4), ha="right", va="top", color="0.4", **where)
     n_epochs = max(map(len, losses.values()))
     margin = max(0.02 * n_epochs, 0.05 if n_epochs > 1 else 0.5)
     ax.set(xlabel="epoch", ylabel="loss", xlim=(1 - min(margin, 0.5), n_epochs + margin))

@@ -110,8 +110,7 @@ def _outdone(metrics: Mapping) -> str | None:
     if not better:
         return None
     names = listed(BASELINES.get(name) or name for name in better)
-    tell = "tells" if len(better) == 1 else "tell"
-    return f"{names} {tell} the labels apart better than these latents do, so they are not worth using yet"
+    return f"the labels are told apart better by {names} than by these latents, which are not worth using yet"
 
 
 def _unfinished(metrics: Mapping) -> str | None:
