@@ -62,10 +62,6 @@ def plot_loss(history, ax: Axes | None = None, *, kept: int | None = None) -> Ax
     for (name, values), color in zip(losses.items(), _loss_colors(len(losses)), strict=True):
         marker = "o" if len(values) <= 40 else None
         ax.plot(np.arange(1, len(values) + 1), values, color=color, marker=marker, markersize=4, label=name)
-    if kept is not None:
-        ax.axvline(kept, color="0.5", linestyle=":", label="_kept")
-        where = {"xy": (kept, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        ax.annotate(f"kept: epoch {kept}", xytext=(-4, -4), ha="right", va="top", color="0.4", **where)
     n_epochs = max(map(len, losses.values()))
     margin = max(0.02 * n_epochs, 0.05 if n_epochs > 1 else 0.5)
     ax.set(xlabel="epoch", ylabel="loss", xlim=(1 - min(margin, 0.5), n_epochs + margin))
@@ -74,7 +70,18 @@ def plot_loss(history, ax: Axes | None = None, *, kept: int | None = None) -> Ax
         _name_ends(ax)
     else:
         ax.legend(frameon=False)
+    if kept is not None:
+        _mark(ax, kept)
     return ax
+
+
+def _mark(ax: Axes, kept: int) -> None:
+    """Draw a line at an epoch, and its name on the side where there is room."""
+    left, right = ax.get_xlim()
+    side, margin = ("right", -4) if kept > (left + right) / 2 else ("left", 4)
+    ax.axvline(kept, color="0.5", linestyle=":")
+    where = {"xy": (kept, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    ax.annotate(f"kept: epoch {kept}", xytext=(margin, -4), ha=side, va="top", color="0.4", **where)
 
 
 @styled
