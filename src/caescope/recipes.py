@@ -37,7 +37,7 @@ SMALL = Training(
     latent_features=20,
     objective_weight=0.5,
     largest_batch=128,
-    steps=7000,
+    steps=4700,
     why_architecture="one wide convolution a stage rebuilds small images as well as blocks do, in less time",
     why_weight="with more agreement, small images are rebuilt worse",
 )
