@@ -209,6 +209,17 @@ def test_each_slide_gets_a_file_and_keeps_its_colours(tmp_path):
     assert [feature["properties"]["name"] for feature in second] == ["t1", "t2"]
 
 
+def test_a_single_slide_gets_a_file_that_qupath_offers_to_open(tmp_path):
+    """It shows those that end in .geojson alone."""
+    table = table_of([0], [0], slide=["b/one.svs"], clusters=[1])
+    assert write_geojson(table, tmp_path / "out") == [tmp_path / "out" / "one.geojson"]
+    assert write_geojson(table, tmp_path / "a.json") == [tmp_path / "a.json"]
+    (tmp_path / "notes").write_text("kept")
+    with pytest.raises(OptionError, match=r"ends in \.geojson or \.json\. Received .*notes for 1 slide\."):
+        write_geojson(table, tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
 def test_measurements_that_are_not_known_are_left_out_and_text_is_escaped(tmp_path):
     age = np.ma.array([1.5, 0.0], mask=[False, True])
     errors = np.array([np.nan, 1], np.float32)

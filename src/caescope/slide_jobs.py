@@ -91,7 +91,8 @@ def export(
     latents : path-like
         A run folder, or a Parquet file.
     out : path-like
-        The file; of GeoJSON for several slides, and of features, a folder.
+        Of GeoJSON a folder, or for a single slide a file that ends in ``.geojson``; of h5ad the file; of
+        features a folder.
     to : {"geojson", "h5ad", "features"}
         For QuPath; for scanpy and squidpy; for slide-level models.
     value : str

@@ -15,6 +15,7 @@ from caescope.exporting.tiles import Tiles, file_names, one_size, parse_tiles
 from caescope.table import LatentTable
 from caescope.writing import write_atomically
 
+SUFFIXES = (".geojson", ".json")
 PLACE = ("x", "y", "size")  # told by the polygon itself
 Feature = dict[str, Any]
 
@@ -37,8 +38,8 @@ def write_geojson(
     table : LatentTable
         Its rows are tiles: it has the columns ``slide``, ``x``, ``y`` and ``size``, in pixels of level 0.
     path : path-like
-        The file; for several slides a folder, where each gets the file ``<slide>.geojson``. Files that are
-        there are replaced.
+        A folder, where each slide gets the file ``<slide>.geojson``; for a single slide also a file that
+        ends in ``.geojson`` or ``.json``. Files of these names that are there are replaced.
     value : str
         The class: "cluster", "label", or another column of texts or whole numbers.
     dissolve : bool
@@ -57,7 +58,8 @@ def write_geojson(
     DataError
         If the table has no tiles, or they are to be dissolved and overlap or lie on no grid.
     OptionError
-        If there is no column ``value``, or several slides are to go into one file.
+        If there is no column ``value``, or ``path`` is a file and there are several slides or it
+        has another ending.
 
     References
     ----------
@@ -89,13 +91,14 @@ def write_geojson(
 
 def _files(path: Path, slides: list[str]) -> list[Path]:
     names = file_names(slides)
-    if len(slides) == 1 and not path.is_dir():
+    is_named = path.suffix.lower() in SUFFIXES and not path.is_dir()
+    if is_named and len(slides) == 1:
         return [path]
-    if path.is_file() or path.suffix.lower() in (".geojson", ".json"):
+    if is_named or path.is_file():
         raise OptionError(
-            "path must be a folder where the table holds several slides",
-            f"{path} for {len(slides)} slides",
-            "Give the path of a folder.",
+            f"path must be a folder, or for a single slide a file that ends in {' or '.join(SUFFIXES)}",
+            f"{path} for {len(slides)} slide{'s' * (len(slides) > 1)}",
+            "Give the path of a new folder.",
         )
     return [path / f"{name}.geojson" for name in names]
 
