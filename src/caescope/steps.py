@@ -158,6 +158,8 @@ def other_models(images: Source, options: RunOptions, stages: Stages, checkpoint
 
     Each is of shape (n_train,), int32; there is one for each model that the options ask for beyond the first.
     """
+    if options.models == 1:  # no other will read the images
+        return []
     training, validation = (part_of(images, name) for name in ("train", "validation"))
     found = []
     for i in range(1, options.models):

@@ -79,9 +79,9 @@ def _mark(ax: Axes, kept: int) -> None:
     """Draw a line at an epoch, and its name on the side where there is room."""
     left, right = ax.get_xlim()
     side, margin = ("right", -4) if kept > (left + right) / 2 else ("left", 4)
-    ax.axvline(kept, color="0.5", linestyle=":")
+    ax.axvline(kept, color=DARK, linestyle="--", linewidth=1)
     where = {"xy": (kept, 1), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    ax.annotate(f"kept: epoch {kept}", xytext=(margin, -4), ha=side, va="top", color="0.4", **where)
+    ax.annotate(f"kept: epoch {kept}", xytext=(margin, -4), ha=side, va="top", **where)
 
 
 @styled
