@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d, max_pool
+from caescope.model import layers, pooling
+from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d
+from caescope.model.pooling import convolve_and_pool, max_pool
 
 
 @given(size=st.integers(1, 12), kernel=st.integers(1, 6), stride=st.integers(1, 3))
@@ -75,6 +77,56 @@ def test_pooling_without_gradients_is_pooling(cells, channels, pool, seed):
     images = torch.randn(2, cells[0] * pool[0], cells[1] * pool[1], channels).permute(0, 3, 1, 2)
     with torch.inference_mode():
         assert torch.equal(max_pool(images, pool), F.max_pool2d(images, pool))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    cells=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    channels=st.tuples(st.integers(1, 5), st.integers(1, 9)),
+    kernel=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    pool=st.sampled_from([(2, 2), (2, 2), (1, 1), (3, 3), (2, 1), (1, 4)]),
+    stride=st.sampled_from([(1, 1), (1, 1), (2, 2)]),
+    seed=st.integers(0, 2**16),
+)
+def test_a_convolution_whose_places_are_filters_is_pooled_like_the_plain_one(
+    cells, channels, kernel, pool, stride, seed
+):
+    torch.manual_seed(seed)
+    convolution = SameConv2d(*channels, kernel, stride)
+    size = [n * p * s for n, p, s in zip(cells, pool, stride, strict=True)]
+    x = torch.rand(2, channels[0], *size).to(memory_format=torch.channels_last)
+    plain = F.max_pool2d(convolution(x), pool).detach()
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setattr(pooling, "LANES", 64)  # so that even nine filters leave some idle
+        torch.testing.assert_close(convolve_and_pool(convolution, x, pool), plain, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(convolve_and_pool(convolution, x, pool), plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("filters", "lanes", "is_learning", "convolved"),
+    [
+        (8, 16, False, (2, 32, 4, 4)),
+        (16, 16, False, (2, 16, 8, 8)),
+        (8, 8, False, (2, 8, 8, 8)),
+        (8, 16, True, (2, 8, 8, 8)),
+    ],
+)
+def test_places_are_filters_where_lanes_would_be_idle_and_nobody_learns(
+    monkeypatch, filters, lanes, is_learning, convolved
+):
+    shapes = []
+
+    def convolve(*arguments):
+        shapes.append(tuple((result := layers.convolve(*arguments)).shape))
+        return result
+
+    monkeypatch.setattr(pooling, "LANES", lanes)
+    monkeypatch.setattr(pooling, "convolve", convolve)
+    convolution = SameConv2d(1, filters, (3, 3))
+    convolution.register_forward_hook(lambda _layer, _given, result: shapes.append(tuple(result.shape)))
+    with torch.set_grad_enabled(is_learning):
+        convolve_and_pool(convolution, torch.rand(2, 1, 8, 8), (2, 2))
+    assert shapes == [convolved]
 
 
 @pytest.mark.parametrize(

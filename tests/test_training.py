@@ -106,6 +106,18 @@ def test_large_images_are_predicted_few_at_a_time(shape):
     assert count == max(1, 2**24 // (4 * largest))
 
 
+@pytest.mark.parametrize(("precision", "at_a_time"), [("float32", 5), ("bfloat16", 10)])
+def test_an_encoder_predicts_as_many_images_at_a_time_as_a_core_caches(
+    images, monkeypatch, precision, at_a_time
+):
+    monkeypatch.setattr(memory, "ENCODED_BYTES", 5 * 4 * 8 * 8 * 4)
+    cae, sizes = new(predict_precision=precision), []
+    cae.encoder.module.dense.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    latents = cae.encoder.predict(images)
+    assert max(sizes) == at_a_time
+    assert len(latents) == sum(sizes) == len(images)
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_batches_are_float_in_the_order_asked(dtype):
     pixels = torch.arange(10, dtype=dtype).view(10, 1, 1, 1)

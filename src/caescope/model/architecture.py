@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d, max_pool
+from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d
 from caescope.model.options import Options
+from caescope.model.pooling import convolve_and_pool
 from caescope.model.precision import to_unit
 from caescope.model.residual import refinement_of
 
@@ -51,11 +52,8 @@ class Encoder(nn.Module):
         x = to_unit(images).permute(0, 3, 1, 2)  # (n, c, h, w)
         if any(self.margins):
             x = F.pad(x, self.margins)  # (n, c, H, W), every stage divides H and W
-        pool = self.options.encoder_pool
         for convolution, refine in zip(self.convolutions, self.refinements, strict=True):
-            x = convolution(x)
-            if pool != (1, 1):
-                x = max_pool(x, pool)
+            x = convolve_and_pool(convolution, x, self.options.encoder_pool)
             # ReLU commutes with the maximum, and everything is cheaper on the smaller picture
             x = refine(x)  # (n, f, H/step, W/step)
         x = x.permute(0, 2, 3, 1)  # (n, h', w', f)
@@ -98,7 +96,7 @@ class Decoder(nn.Module):
         height, width, _ = self.options.input_shape
         x = x[:, :, self.top : self.top + height, self.left : self.left + width]  # (n, c, h, w)
         # Darker pixels are black in every format, and their gradients are denormal numbers, which are slow
-        x = x.float().clamp(min=DARKEST)
+        x = F.threshold(x.float(), DARKEST, DARKEST)
         return torch.sigmoid(x).permute(0, 2, 3, 1)  # (n, h, w, c)
 
 

@@ -28,7 +28,7 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
-        return _convolve(input, weight, bias, self.margins, self.stride)
+        return convolve(input, weight, bias, self.margins, self.stride)
 
 
 class Normalization(nn.GroupNorm):
@@ -73,11 +73,11 @@ class UpsampledConv2d(SameConv2d):
         # Sums of weights are worth all their digits, so they are cast when they are complete
         folded = (self.weight.reshape(o * i, -1) @ folding).view(o, i, places, -1).permute(2, 0, 1, 3)
         folded = folded.reshape(places * o, i, *taps).to(input.dtype)
-        bias = self.bias.repeat(places).to(input.dtype)
-        return _spread(_convolve(input, folded, bias, margins), self.step)
+        bias = self.bias.expand(places, o).reshape(-1).to(input.dtype)
+        return _spread(convolve(input, folded, bias, margins), self.step)
 
 
-def _convolve(x, weight, bias, margins: tuple[Pair, Pair], stride: tuple[int, ...] = (1, 1)):
+def convolve(x, weight, bias, margins: tuple[Pair, Pair], stride: tuple[int, ...] = (1, 1)):
     """Convolve with so many zeros around: (before, after) vertically and horizontally."""
     tall, wide = margins
     if tall[0] == tall[1] and wide[0] == wide[1]:
@@ -122,21 +122,3 @@ def _same_padding(kernel: int, stride: int) -> Pair:
     """Pixels before and after, along an axis whose length ``stride`` divides."""
     total = max(kernel - stride, 0)
     return total // 2, total - total // 2
-
-
-def max_pool(x: torch.Tensor, pool: Pair) -> torch.Tensor:
-    """Max pooling of (n, f, h, w), whose h and w ``pool`` divides."""
-    if torch.is_grad_enabled() or x.is_cuda:
-        return F.max_pool2d(x, pool)
-    # Without gradients nobody asks where the maximum was, and whole rows are compared in a third of the time
-    n, f, h, w = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(n, h // pool[0], pool[0], w * f)
-    columns = _maximum(rows, 2).view(n, h // pool[0], w // pool[1], pool[1], f)
-    return _maximum(columns, 3).permute(0, 3, 1, 2)
-
-
-def _maximum(x: torch.Tensor, axis: int) -> torch.Tensor:
-    first, *others = x.unbind(axis)
-    for other in others:
-        first = torch.maximum(first, other)
-    return first

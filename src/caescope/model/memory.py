@@ -10,6 +10,7 @@ from caescope.model.options import Options
 
 # Of the largest thing that a layer makes of so many images; beyond, a processor waits for its memory
 CACHED_BYTES = 2**24
+ENCODED_BYTES = 2**22  # with a core for each block, whose cache then holds what the next layer reads
 GPU_BYTES = 2**29
 
 KEPT_BYTES = 2**25 - 2**13  # about the largest block that can tell the C library how much to keep
@@ -22,6 +23,13 @@ def images_at_a_time(options: Options, device: torch.device) -> int:
     """Return how many images go through the network fastest, at least 1."""
     room = GPU_BYTES if device.type == "cuda" else CACHED_BYTES
     return max(1, room // (options.largest_activation * torch.float32.itemsize))
+
+
+def images_encoded_at_a_time(options: Options, device: torch.device, numbers: torch.dtype) -> int:
+    """Return how many images go through the encoder alone fastest, where it computes in such numbers."""
+    if device.type == "cuda":
+        return images_at_a_time(options, device)
+    return max(1, ENCODED_BYTES // (options.largest_activation * numbers.itemsize))
 
 
 def keep_freed_memory() -> None:

@@ -14,7 +14,7 @@ from caescope.errors import DataError, OptionError
 from caescope.images import parse_images
 from caescope.model import weights
 from caescope.model.architecture import Autoencoder, Decoder, Encoder
-from caescope.model.memory import batches_of, images_at_a_time
+from caescope.model.memory import batches_of, images_at_a_time, images_encoded_at_a_time
 from caescope.model.objectives import new_objective
 from caescope.model.options import Options
 from caescope.model.pairs import ImagePairs, ImageSource, Pairs, StreamedPairs
@@ -145,8 +145,14 @@ class Network:
                 pass
 
     def _parse_batch_size(self, batch_size: int | None) -> int:
-        fastest = images_at_a_time(self.options, self.device)
+        fastest = self._images_at_a_time()
         return fastest if batch_size is None else min(parse_integer(batch_size, "batch_size"), fastest)
+
+    def _images_at_a_time(self) -> int:
+        if isinstance(self.module, Encoder):
+            numbers = getattr(torch, self.predict_precision)
+            return images_encoded_at_a_time(self.options, self.device, numbers)
+        return images_at_a_time(self.options, self.device)
 
     def _parse(self, x, name: str) -> np.ndarray:
         x = parse_latents(x, self.input_shape, name) if self.name == "decoder" else parse_images(x, name)
