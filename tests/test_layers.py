@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from caescope.model import layers, pooling
-from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d
+from caescope.model import layers, pooling, upsampling
+from caescope.model.layers import Dense, SameConv2d
 from caescope.model.pooling import convolve_and_pool, max_pool
+from caescope.model.upsampling import UpsampledConv2d
 
 
 @given(size=st.integers(1, 12), kernel=st.integers(1, 6), stride=st.integers(1, 3))
@@ -27,7 +28,7 @@ def plainly(convolution, small, step):
 @given(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    kernel=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    kernel=st.tuples(st.integers(1, 7), st.integers(1, 7)),
     step=st.one_of(st.integers(1, 4).map(lambda n: (n, n)), st.tuples(st.integers(1, 4), st.integers(1, 4))),
     seed=st.integers(0, 2**16),
 )
@@ -45,6 +46,22 @@ def test_a_folded_convolution_is_the_plain_one_of_the_large_picture(size, channe
     torch.testing.assert_close(predicted, plain.detach(), rtol=1e-5, atol=1e-5)
     for of_folded, of_plain in zip(*gradients, strict=True):
         torch.testing.assert_close(of_folded, of_plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "step", "window"),
+    [((3, 3), (2, 2), (2, 3)), ((7, 3), (2, 2), (4, 3)), ((5, 5), (2, 2), (3, 3)), ((3, 3), (3, 3), (3, 3))],
+)
+def test_lower_places_see_what_upper_ones_do_one_row_further_down(monkeypatch, kernel, step, window):
+    seen = []
+
+    def convolve(x, weight, *others):
+        seen.append(tuple(weight.shape[2:]))
+        return layers.convolve(x, weight, *others)
+
+    monkeypatch.setattr(upsampling, "convolve", convolve)
+    UpsampledConv2d(1, 1, kernel, step)(torch.rand(1, 1, 5, 5))
+    assert seen == [window]
 
 
 @pytest.mark.parametrize("step", [(2, 2), (3, 2), (1, 4)])

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from caescope.model.layers import Dense, SameConv2d, UpsampledConv2d
+from caescope.model.layers import Dense, SameConv2d
 from caescope.model.options import Options
 from caescope.model.pooling import convolve_and_pool
 from caescope.model.precision import to_unit
 from caescope.model.residual import refinement_of
+from caescope.model.upsampling import UpsampledConv2d
 
 DARKEST = -20.0  # what becomes a pixel of 2e-9
 
@@ -53,7 +54,7 @@ class Encoder(nn.Module):
         if any(self.margins):
             x = F.pad(x, self.margins)  # (n, c, H, W), every stage divides H and W
         for convolution, refine in zip(self.convolutions, self.refinements, strict=True):
-            x = convolve_and_pool(convolution, x, self.options.encoder_pool)
+            x = convolve_and_pool(convolution, x, self.options.encoder_pool)  # pyright: ignore
             # ReLU commutes with the maximum, and everything is cheaper on the smaller picture
             x = refine(x)  # (n, f, H/step, W/step)
         x = x.permute(0, 2, 3, 1)  # (n, h', w', f)

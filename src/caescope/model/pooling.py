@@ -39,7 +39,7 @@ def _joins_places(convolution: SameConv2d, x: torch.Tensor, pool: Pair) -> bool:
     return joining_pays(convolution.kernel_size, convolution.out_channels, LANES)
 
 
-def joining_pays(kernel: Pair, filters: int, lanes: int) -> bool:
+def joining_pays(kernel: tuple[int, ...], filters: int, lanes: int) -> bool:
     """Tell whether a larger kernel and four times the filters take fewer steps, for a quarter of the pixels.
 
     >>> joining_pays((3, 3), filters=8, lanes=16), joining_pays((3, 3), filters=16, lanes=16)
