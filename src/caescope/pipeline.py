@@ -243,31 +243,31 @@ def encode(
         If workers are asked for and Ray is not installed, or they cannot be had.
     """
     together = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
-    if together is None and not is_remote(out):
-        return _encode_alone(model, source, Path(out), labels, overwrite, verbose, device, precision, options)
-    demand_free(out, overwrite)
-    cae = CAE(
-        path=model, load=True, device=device if together is None else "cpu", predict_precision=precision
-    )
+    is_file = together is None and not is_remote(out)
+    if is_file:
+        _demand_new(Path(out), overwrite)
+    else:
+        demand_free(out, overwrite)
+    here = device if together is None else "cpu"
+    cae = CAE(path=model, load=True, device=here, predict_precision=precision)
     images = parse_source_options(options).find(source, labels)
     if not is_remote(out):
-        need = Need(memory=0, disk=estimate_encode(cae, images).disk // 2)  # the parts are not joined
-        warn_if_too_large(need, Path(out).parent, "This encoding")
+        need = estimate_encode(cae, images)
+        parts = Need(memory=0, disk=need.disk // 2)  # which are not joined
+        warn_if_too_large(need if is_file else parts, Path(out).parent, "This encoding")
+    if is_file:
+        encode_to_file(cae, images, Path(out), Stages(verbose))
+        return Path(out)
     share = None if together is None else encode_with(together, device)
     encode_to_parts(cae, images, path_or_url(out), Stages(verbose), share)
     return path_or_url(out)
 
 
-def _encode_alone(model, source, out: Path, labels, overwrite, verbose, device, precision, options) -> Path:
-    if out.exists() and not overwrite:
+def _demand_new(file: Path, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
         raise OptionError(
-            "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
+            "The output must be new", f"{file}, which exists", "Give another name, or --overwrite."
         )
-    cae = CAE(path=model, load=True, device=device, predict_precision=precision)
-    images = parse_source_options(options).find(source, labels)
-    warn_if_too_large(estimate_encode(cae, images), out.parent, "This encoding")
-    encode_to_file(cae, images, out, Stages(verbose))
-    return out
 
 
 def _skipped(source: Any) -> Sequence[tuple[str, str]]:
