@@ -13,7 +13,7 @@ from caescope import CAE
 from caescope.callbacks import Callback, TensorBoard
 from caescope.callbacks.tensorboard import draw_kernels
 from caescope.errors import OptionError
-from caescope.model.layers import _folding
+from caescope.model.upsampling import _folding
 
 
 @pytest.fixture

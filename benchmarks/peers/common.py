@@ -21,15 +21,14 @@ DEFAULT = HERE.parents[2] / "shared" / "data" / "mnist" / "mnist.pkl.gz"
 OURS = "caescope"
 
 
-def make_parser(description: str, rounds: bool = True) -> argparse.ArgumentParser:
+def make_parser(description: str, rounds: int = 5) -> argparse.ArgumentParser:
     """Return a parser of the options that all of them have."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=description, formatter_class=raw)
     parser.add_argument("source", nargs="?", type=Path, default=DEFAULT, help="the MNIST pickle")
     parser.add_argument("--peers", default=str(HERE / ".venv" / "bin" / "python"), help="the peers' Python")
     parser.add_argument("--json", type=Path, default=HERE / "peers.json", help="file for the figures")
-    if rounds:
-        parser.add_argument("--rounds", type=int, default=5, help="measurements behind each median")
+    parser.add_argument("--rounds", type=int, default=rounds, help="measurements behind each median")
     return parser
 
 

@@ -2,7 +2,7 @@
 
 Each is made from a model folder's encoder.h5. ``encode(images, batch)`` takes images (n, 28, 28, 1) and
 returns latents (n, 20), both float32. ``default_batch`` is the library's own; where it has none, it is None:
-everything at once.
+everything at once, and this library cuts that as it likes.
 """
 
 import os
@@ -18,7 +18,7 @@ SMALL_SHAPE = (7, 7, 16)  # height, width, channels before the dense layer
 class Caescope:
     """This library's own `predict`."""
 
-    default_batch = 512
+    default_batch = None
 
     def __init__(self, folder: Path):
         from caescope import CAE

@@ -3,11 +3,13 @@
     make bench-peers
     .venv/bin/python benchmarks/peers/tutorial.py --only caescope
 
-Each runs once in a fresh process, so that imports count. What came out is judged here, by the same code.
+Each runs in a fresh process, so that imports count, and in turn, so that a noisy machine is noisy to both;
+figures are medians over the rounds. What came out is judged here, by the same code.
 """
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -51,6 +53,14 @@ def judge(latents: np.ndarray, points: np.ndarray, clusters: np.ndarray, labels:
     }
 
 
+def median_of(runs: list[dict]) -> dict:
+    """Return the median of each figure over several runs."""
+    return {
+        section: {label: statistics.median(run[section][label] for run in runs) for label in figures}
+        for section, figures in runs[0].items()
+    }
+
+
 def show(results: dict) -> None:
     """Print one table: seconds of each step and their ratio to caescope's, then the quality."""
     table = Table("the whole tutorial", *results)
@@ -70,11 +80,15 @@ def show(results: dict) -> None:
 
 
 def main() -> None:
-    parser = make_parser(__doc__, rounds=False)
+    parser = make_parser(__doc__, rounds=3)
     parser.add_argument("--only", choices=[OURS], help="leave the peer out")
     arguments = parser.parse_args()
     names = [arguments.only] if arguments.only else list(SCRIPTS)
-    results = {name: run(name, arguments.source, arguments.peers) for name in names}
+    rounds = [
+        {name: run(name, arguments.source, arguments.peers) for name in names}
+        for _ in range(arguments.rounds)
+    ]
+    results = {name: median_of([turn[name] for turn in rounds]) for name in names}
     show(results)
     write_figures(arguments.json, "tutorial", {"results": results})
 
