@@ -59,13 +59,13 @@ def show(results: dict) -> None:
         "encoding", "images/s, default batch", "images/s, best batch", "largest difference", "peak MiB"
     )
     ours = results[OURS]["images_per_second"]
-    ours_at_default = ours[ENCODERS[OURS][0].default_batch]
+    defaults = {name: ENCODERS[name][0].default_batch or "all" for name in results}
     for name, result in results.items():
-        speeds, default = result["images_per_second"], ENCODERS[name][0].default_batch or "all"
+        speeds, default = result["images_per_second"], defaults[name]
         best = max(speeds, key=speeds.get)
         table.add_row(
             name,
-            f"{speeds[default]:,.0f} ({default}) · {ours_at_default / speeds[default]:.2f}×",
+            f"{speeds[default]:,.0f} ({default}) · {ours[defaults[OURS]] / speeds[default]:.2f}×",
             f"{speeds[best]:,.0f} ({best}) · {max(ours.values()) / speeds[best]:.2f}×",
             f"{result['difference']:.1e}",
             f"{result['peak_mib']:,.0f}",
