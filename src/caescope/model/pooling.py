@@ -56,7 +56,7 @@ def _convolve_to_places(convolution: SameConv2d, x: torch.Tensor) -> torch.Tenso
     """
     kernel = convolution.weight
     places = [F.pad(kernel, (right, 1 - right, low, 1 - low)) for low in (0, 1) for right in (0, 1)]
-    bias = convolution.bias.repeat(4).to(x.dtype)
+    bias = convolution.bias.expand(4, -1).reshape(-1).to(x.dtype)
     cells = convolve(x, torch.cat(places).to(x.dtype), bias, convolution.margins, (2, 2))
     return cells.permute(0, 2, 3, 1).unflatten(3, (4, -1))
 
