@@ -9,7 +9,7 @@ from typing import Any
 
 from caescope.errors import FileFormatError, OptionError, OutputError
 from caescope.parts import SUCCESS, is_of_parts
-from caescope.staging import OutputFolder, only_writer
+from caescope.staging import OutputFolder, demand_new, only_writer
 from caescope.storage import Place, find_place, is_remote
 from caescope.writing import move_into_place, put_back, write_atomically, writing
 
@@ -29,10 +29,7 @@ def demand_free(out: Any, overwrite: bool) -> None:
         OutputFolder(out, overwrite, mark=SUCCESS)
         return
     names = find_place(out).names()
-    if SUCCESS in names and not overwrite:
-        raise OptionError(
-            "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
-        )
+    demand_new(out, SUCCESS in names, overwrite)
     if names and not any(map(_is_ours, names)):
         raise OptionError(
             "The output folder must be new, empty or an earlier output",

@@ -22,7 +22,6 @@ from caescope.cae import CAE
 from caescope.data import split_source
 from caescope.encoding import COLOURS, encode_images, encode_to_file
 from caescope.encoding_parts import encode_to_parts
-from caescope.errors import OptionError
 from caescope.figures import draw_reconstruction
 from caescope.parsing import is_path
 from caescope.parts_job import demand_free
@@ -34,7 +33,7 @@ from caescope.run_options import parse_run_options
 from caescope.scale.encoding import encode_with
 from caescope.scale.workers import parse_workers
 from caescope.source_options import keep_small, parse_source_options, split_options
-from caescope.staging import CHECKPOINT, OutputFolder
+from caescope.staging import CHECKPOINT, OutputFolder, demand_new
 from caescope.steps import choose_options, gather, gather_only, kept_epoch, other_models, part_of, train
 from caescope.storage import is_remote, path_or_url
 
@@ -245,7 +244,7 @@ def encode(
     together = parse_workers(workers, address, gpus_per_worker, cpus_per_worker)
     is_file = together is None and not is_remote(out)
     if is_file:
-        _demand_new(Path(out), overwrite)
+        demand_new(out, Path(out).exists(), overwrite)
     else:
         demand_free(out, overwrite)
     here = device if together is None else "cpu"
@@ -261,13 +260,6 @@ def encode(
     share = None if together is None else encode_with(together, device)
     encode_to_parts(cae, images, path_or_url(out), Stages(verbose), share)
     return path_or_url(out)
-
-
-def _demand_new(file: Path, overwrite: bool) -> None:
-    if file.exists() and not overwrite:
-        raise OptionError(
-            "The output must be new", f"{file}, which exists", "Give another name, or --overwrite."
-        )
 
 
 def _skipped(source: Any) -> Sequence[tuple[str, str]]:

@@ -16,6 +16,19 @@ CHECKPOINT = "checkpoint"  # the folder of an unfinished output that makes it wo
 KEPT = (CHECKPOINT, "logs")  # what of it is gone on with
 
 
+def demand_new(out: object, is_there: bool, overwrite: bool) -> None:
+    """Refuse to replace an output that is there already, unless that is asked for.
+
+    Raises
+    ------
+    OptionError
+    """
+    if is_there and not overwrite:
+        raise OptionError(
+            "The output must be new", f"{out}, which exists", "Give another name, or --overwrite."
+        )
+
+
 class OutputFolder:
     """A folder that is to be written, and may be there already.
 

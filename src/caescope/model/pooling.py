@@ -17,7 +17,8 @@ def convolve_and_pool(convolution: SameConv2d, x: torch.Tensor, pool: Pair) -> t
     if pool == (1, 1):
         return convolution(x)
     if _joins_places(convolution, x, pool):
-        return _maximum_of_places(_convolve_to_places(convolution, x))
+        rows = torch.maximum(*_convolve_to_places(convolution, x).chunk(2, dim=3))  # (n, h/2, w/2, 2 · f)
+        return torch.maximum(*rows.chunk(2, dim=3)).permute(0, 3, 1, 2)
     return max_pool(convolution(x), pool)
 
 
@@ -50,7 +51,7 @@ def joining_pays(kernel: tuple[int, ...], filters: int, lanes: int) -> bool:
 
 
 def _convolve_to_places(convolution: SameConv2d, x: torch.Tensor) -> torch.Tensor:
-    """Convolve to (n, h/2, w/2, 4, f): the pixels of a 2 × 2 cell as filters, which see it from their places.
+    """Convolve to (n, h/2, w/2, 4 · f): pixels of a 2 × 2 cell as filters, which see it from their places.
 
     Each of them has the kernel at its own place in a window that is one pixel larger, and zeros around.
     """
@@ -58,13 +59,7 @@ def _convolve_to_places(convolution: SameConv2d, x: torch.Tensor) -> torch.Tenso
     places = [F.pad(kernel, (right, 1 - right, low, 1 - low)) for low in (0, 1) for right in (0, 1)]
     bias = convolution.bias.expand(4, -1).reshape(-1).to(x.dtype)
     cells = convolve(x, torch.cat(places).to(x.dtype), bias, convolution.margins, (2, 2))
-    return cells.permute(0, 2, 3, 1).unflatten(3, (4, -1))
-
-
-def _maximum_of_places(cells: torch.Tensor) -> torch.Tensor:
-    """Return the largest of each cell's pixels, (n, f, h/2, w/2)."""
-    rows = _maximum(cells.unflatten(3, (2, 2)).flatten(4), 3)
-    return _maximum(rows.unflatten(3, (2, -1)), 3).permute(0, 3, 1, 2)
+    return cells.permute(0, 2, 3, 1)
 
 
 def _maximum(x: torch.Tensor, axis: int) -> torch.Tensor:
